@@ -1,0 +1,175 @@
+import type { Algorithm, Row } from "../../core/algorithm.js";
+import { noStamp } from "../../core/algorithm.js";
+
+/**
+ * The generic cell rate algorithm (ITU-T I.371, annex A), which is the token bucket in one number: the theoretical
+ * arrival time `tat`, at which the bucket would be full. `tat - now` is what is missing from it, in time.
+ *
+ * One token takes `per / rate` µs, seldom a whole number, so durations are kept as `whole + part / parts` µs.
+ *
+ * Row: tat, its part, then, only while a start lies ahead or a debt does: the moment of the last write, the latest
+ * granted start, the largest cost waiting.
+ */
+export interface ContinuousParameters {
+  readonly burst: number;
+  /** µs that one token takes: whole + part / parts. */
+  readonly tickWhole: number;
+  readonly tickPart: number;
+  readonly parts: number;
+  /** µs that the full burst takes: whole + part / parts. */
+  readonly spanWhole: number;
+  readonly spanPart: number;
+  /** Costs beyond this are as good as this: products with it are exact. */
+  readonly mostCost: number;
+}
+
+const TAT = 0;
+const PART = 1;
+const SEEN = 2;
+const LATEST = 3;
+const MOST = 4;
+
+/** Beyond this, a debt is as good as for ever: sums stay exact. */
+const horizon = 2 ** 52;
+
+export const continuous: Algorithm<ContinuousParameters> = {
+  name: "token-bucket",
+  columns: 5,
+  lasting: (p) => (p.parts === 1 ? 1 : 2),
+  encode: (p) => [p.burst, p.tickWhole, p.tickPart, p.parts, p.spanWhole, p.spanPart, p.mostCost],
+
+  step(row, _log, clock, earliest, latest, cost, p, answer) {
+    const now = heal(row, clock, p);
+    let start = Math.max(now, earliest, row[LATEST] as number);
+    if (cost > p.burst) {
+      start = Number.POSITIVE_INFINITY;
+    } else {
+      // the first µs at which `cost` tokens are there: tat + cost·tick - span, rounded up
+      const part = (row[PART] as number) + ((cost * p.tickPart) % p.parts) - p.spanPart;
+      const due =
+        (row[TAT] as number) +
+        cost * p.tickWhole +
+        Math.floor((cost * p.tickPart) / p.parts) -
+        p.spanWhole +
+        (part > p.parts ? 2 : part > 0 ? 1 : 0);
+      if (due > start) start = due < horizon ? due : Number.POSITIVE_INFINITY;
+    }
+    const waits = start > now;
+    answer.stamp = start;
+    answer.start = waits ? start : clock;
+    const granted = answer.start <= latest;
+    answer.changed = granted;
+    if (granted) {
+      if (waits) {
+        row[MOST] = (row[LATEST] as number) > now ? Math.max(row[MOST] as number, cost) : cost;
+        row[SEEN] = now;
+        row[LATEST] = start;
+      } else {
+        row[MOST] = row[SEEN] = row[LATEST] = 0;
+      }
+      spend(row, start, cost, p);
+    }
+    answer.remaining = tokens(row, granted ? start : now, p);
+    answer.resetAt = full(row);
+  },
+
+  amend(row, _log, clock, stamp, delta, p, answer) {
+    const now = heal(row, clock, p);
+    if (delta > 0) {
+      // a correction counts from the moment of its grant, a penalty from now
+      spend(row, stamp === noStamp ? now : 0, Math.min(delta, p.mostCost), p);
+    } else {
+      giveBack(row, now, stamp, Math.min(-delta, p.mostCost), p);
+    }
+    if ((row[TAT] as number) > now + p.spanWhole) row[SEEN] = now;
+    else if ((row[LATEST] as number) <= now) row[SEEN] = row[LATEST] = row[MOST] = 0;
+    answer.start = clock;
+    answer.changed = true;
+    answer.remaining = tokens(row, now, p);
+    answer.resetAt = full(row);
+  },
+};
+
+/**
+ * The moment to reason at. A row that was written later than now shows that the clock went back: by up to a span, time
+ * stands still until it has caught up; by more, the row moves back with the clock, so that nobody is locked out.
+ * A row without `seen` was at most empty when it was written, so it was written no earlier than `tat - span`.
+ */
+function heal(row: Row, clock: number, p: ContinuousParameters): number {
+  const seen =
+    (row[SEEN] as number) || (row[TAT] as number) - p.spanWhole + ((row[PART] as number) > p.spanPart ? 1 : 0);
+  if (clock >= seen) return clock;
+  const back = seen - clock;
+  if (back <= p.spanWhole) return seen;
+  row[TAT] = (row[TAT] as number) - back;
+  if ((row[SEEN] as number) > 0) row[SEEN] = clock;
+  if ((row[LATEST] as number) > 0) row[LATEST] = Math.max(0, (row[LATEST] as number) - back);
+  return clock;
+}
+
+/** tat := max(tat, start) + cost·tick */
+function spend(row: Row, start: number, cost: number, p: ContinuousParameters): void {
+  if ((row[TAT] as number) < start) {
+    row[TAT] = start;
+    row[PART] = 0;
+  }
+  const part = (row[PART] as number) + ((cost * p.tickPart) % p.parts);
+  const tat = (row[TAT] as number) + cost * p.tickWhole + Math.floor((cost * p.tickPart) / p.parts);
+  row[TAT] = Math.min(part >= p.parts ? tat + 1 : tat, horizon);
+  row[PART] = part >= p.parts ? part - p.parts : part;
+}
+
+/**
+ * tat := tat - cost·tick. While others wait for starts ahead, those stand: what comes back beyond a full bucket just
+ * before the latest of them is lost, so tat stays at least `latest + most·tick`; unless it is that latest one that goes.
+ */
+function giveBack(row: Row, now: number, stamp: number, cost: number, p: ContinuousParameters): void {
+  const latest = row[LATEST] as number;
+  const waiting = latest > now;
+  const newest = waiting && stamp === latest;
+  const part = (row[PART] as number) - ((cost * p.tickPart) % p.parts);
+  row[TAT] = (row[TAT] as number) - cost * p.tickWhole - Math.floor((cost * p.tickPart) / p.parts) - (part < 0 ? 1 : 0);
+  row[PART] = part < 0 ? part + p.parts : part;
+  if (newest) {
+    row[LATEST] = Math.max(0, (row[TAT] as number) - p.spanWhole + ((row[PART] as number) > p.spanPart ? 1 : 0));
+  } else if (waiting) {
+    const most = row[MOST] as number;
+    const floor = latest + most * p.tickWhole + Math.floor((most * p.tickPart) / p.parts);
+    const floorPart = (most * p.tickPart) % p.parts;
+    if ((row[TAT] as number) < floor || ((row[TAT] as number) === floor && (row[PART] as number) < floorPart)) {
+      row[TAT] = floor;
+      row[PART] = floorPart;
+    }
+  }
+  if ((row[TAT] as number) < 0) row[TAT] = row[PART] = 0;
+}
+
+/** Tokens that could be taken at `moment`: floor((span - (tat - moment)) / tick), and none while a start lies ahead. */
+function tokens(row: Row, moment: number, p: ContinuousParameters): number {
+  if ((row[LATEST] as number) > moment) return 0;
+  const tat = row[TAT] as number;
+  if (tat < moment || (tat === moment && row[PART] === 0)) return p.burst;
+  let whole = p.spanWhole + moment - tat;
+  if (p.parts === 1) return whole > 0 ? Math.floor(whole / p.tickWhole) : 0;
+  let part = p.spanPart - (row[PART] as number);
+  if (part < 0) {
+    whole -= 1;
+    part += p.parts;
+  }
+  if (whole < 0) return 0;
+  // the division rounds, so its result is only a first guess
+  let count = Math.min(p.burst, Math.floor((whole + part / p.parts) / (p.tickWhole + p.tickPart / p.parts)));
+  while (!affordable(count, whole, part, p)) count -= 1;
+  while (affordable(count + 1, whole, part, p)) count += 1;
+  return count;
+}
+
+function affordable(count: number, whole: number, part: number, p: ContinuousParameters): boolean {
+  const needWhole = count * p.tickWhole + Math.floor((count * p.tickPart) / p.parts);
+  return needWhole < whole || (needWhole === whole && (count * p.tickPart) % p.parts <= part);
+}
+
+/** The first whole µs at which the bucket is full. */
+function full(row: Row): number {
+  return (row[TAT] as number) + ((row[PART] as number) > 0 ? 1 : 0);
+}

@@ -1,0 +1,163 @@
+import { milliseconds } from "./duration.js";
+import type { Policy } from "./policy.js";
+
+/** What a limiter says to one call. */
+export interface Decision {
+  readonly allowed: boolean;
+  /** Name of the policy that speaks: the one that refused, else the one with the least remaining. */
+  readonly policy: string;
+  readonly limit: number;
+  /** Further unit calls that would be allowed at this very moment. */
+  readonly remaining: number;
+  /** ms until the same call could be allowed, if nobody else asks; 0 when allowed; Infinity when it never can be. */
+  readonly retryAfter: number;
+  /** ms until the key is as if never seen. */
+  readonly resetAfter: number;
+  /** True when the store did not answer and `whenStoreFails` did. */
+  readonly degraded: boolean;
+  /** One per policy, in the order they were given (made when read). */
+  readonly parts: readonly PolicyDecision[];
+}
+
+/** What one policy says. */
+export interface PolicyDecision {
+  readonly policy: string;
+  readonly allowed: boolean;
+  readonly limit: number;
+  /** ms, as in `Policy`. */
+  readonly window: number;
+  readonly remaining: number;
+  readonly retryAfter: number;
+  readonly resetAfter: number;
+}
+
+/**
+ * What a store says of each policy, flat: three numbers each, in the order of the policies. In µs: how far away the
+ * earliest start is (0: now; Infinity: never); unit calls remaining; how far away the moment is at which nothing is
+ * remembered. For a granted call the last two are as of its start, else as of now.
+ */
+export type Findings = ArrayLike<number>;
+export const numbersPerPolicy = 3;
+
+class Answered implements Decision {
+  readonly allowed: boolean;
+  readonly policy: string;
+  readonly limit: number;
+  readonly remaining: number;
+  readonly retryAfter: number;
+  readonly resetAfter: number;
+  readonly degraded: boolean;
+  readonly #policies: readonly Policy[];
+  readonly #findings: Findings | undefined;
+
+  constructor(
+    allowed: boolean,
+    speaker: Policy,
+    remaining: number,
+    retryAfter: number,
+    resetAfter: number,
+    degraded: boolean,
+    policies: readonly Policy[],
+    findings: Findings | undefined,
+  ) {
+    this.allowed = allowed;
+    this.policy = speaker.name;
+    this.limit = speaker.limit;
+    this.remaining = remaining;
+    this.retryAfter = retryAfter;
+    this.resetAfter = resetAfter;
+    this.degraded = degraded;
+    this.#policies = policies;
+    this.#findings = findings;
+  }
+
+  get parts(): readonly PolicyDecision[] {
+    const findings = this.#findings;
+    return this.#policies.map((policy, index) => {
+      const { name, limit, window } = policy;
+      if (findings === undefined) {
+        const { allowed, remaining, retryAfter, resetAfter } = this;
+        return { policy: name, allowed, limit, window, remaining, retryAfter, resetAfter };
+      }
+      const at = index * numbersPerPolicy;
+      const wait = findings[at] as number;
+      const allowed = wait === 0;
+      return {
+        policy: name,
+        allowed,
+        limit,
+        window,
+        remaining: findings[at + 1] as number,
+        retryAfter: milliseconds(wait),
+        resetAfter: milliseconds(findings[at + 2] as number),
+      };
+    });
+  }
+
+  /** All of it, with the parts, for logs. */
+  toJSON(): Decision {
+    return { ...this, parts: this.parts };
+  }
+}
+
+/** The decision of a limiter with one policy; the hot path. Times in µs. */
+export function decideOne(
+  policies: readonly Policy[],
+  allowed: boolean,
+  wait: number,
+  remaining: number,
+  reset: number,
+): Decision {
+  return new Answered(
+    allowed,
+    policies[0] as Policy,
+    remaining,
+    allowed ? 0 : wait / 1000,
+    reset / 1000,
+    false,
+    policies,
+    undefined,
+  );
+}
+
+/** The decision over several policies; keeps `findings`, where a part that allows has a wait of 0. */
+export function decideMany(policies: readonly Policy[], findings: Findings, allowed: boolean): Decision {
+  let speaker = 0;
+  let wait = 0;
+  let remaining = Number.POSITIVE_INFINITY;
+  let reset = 0;
+  for (let index = 0; index < policies.length; index++) {
+    const at = index * numbersPerPolicy;
+    const partWait = findings[at] as number;
+    const partRemaining = findings[at + 1] as number;
+    if (partWait > wait) speaker = index;
+    else if (wait === 0 && partRemaining < remaining) speaker = index;
+    wait = Math.max(wait, partWait);
+    remaining = Math.min(remaining, partRemaining);
+    reset = Math.max(reset, findings[at + 2] as number);
+  }
+  const retryAfter = allowed ? 0 : wait / 1000;
+  return new Answered(
+    allowed,
+    policies[speaker] as Policy,
+    remaining,
+    retryAfter,
+    reset / 1000,
+    false,
+    policies,
+    findings,
+  );
+}
+
+/** The decision that stands in when the store did not answer: nothing was counted, so nothing is known to remain. */
+export function decideDegraded(policies: readonly Policy[], allowed: boolean, retryAfter: number): Decision {
+  return new Answered(allowed, policies[0] as Policy, 0, allowed ? 0 : retryAfter, 0, true, policies, undefined);
+}
+
+/** The same decision, marked: another limiter gave it in the store's stead. */
+export function markDegraded(decision: Decision): Decision {
+  return Object.defineProperty({ ...decision, degraded: true, parts: [] }, "parts", {
+    get: () => decision.parts,
+    enumerable: true,
+  }) as Decision;
+}

@@ -1,0 +1,71 @@
+import type { Ask, Ticket, Verdict } from "./store.js";
+
+/** Goes on with a value, at once when it is there at once. */
+export function whenKnown<T, U>(value: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+/** The verdict on no question at all. */
+const nothingAsked: Verdict = { granted: true, wait: 0, findings: [], ticket: undefined };
+
+/**
+ * One decision over asks that may live in different stores: all are charged, or none. In one store that is one atom.
+ * Over several, each is looked at first, then they are charged in order, and given back if a later one refuses after
+ * all; each is charged as of its own start, and the caller waits for the latest.
+ */
+export function decide(
+  asks: readonly Ask[],
+  maxWait: number,
+  spend: boolean,
+  keep: boolean,
+): Verdict | Promise<Verdict> {
+  const driver = asks[0]?.gate.driver;
+  if (driver === undefined) return nothingAsked;
+  if (asks.every((ask) => ask.gate.driver === driver)) return driver.decide(asks, maxWait, spend, keep);
+  return decideApart(asks, maxWait, spend);
+}
+
+async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean): Promise<Verdict> {
+  const looks = await Promise.all(asks.map((ask) => ask.gate.driver.decide([ask], maxWait, false, false)));
+  const look = together(looks);
+  if (!spend || !(look.wait <= maxWait) || look.wait === Number.POSITIVE_INFINITY) return look;
+  const grants: Verdict[] = [];
+  for (const [index, ask] of asks.entries()) {
+    let grant: Verdict;
+    try {
+      grant = await ask.gate.driver.decide([ask], maxWait, true, true);
+    } catch (error) {
+      await together(grants).ticket?.cancel();
+      throw error;
+    }
+    if (!grant.granted) {
+      await together(grants).ticket?.cancel();
+      return together(looks.map((each, at) => (at === index ? grant : each)));
+    }
+    grants.push(grant);
+  }
+  return together(grants);
+}
+
+/** Several verdicts as one. */
+export function together(verdicts: readonly Verdict[]): Verdict {
+  const tickets = verdicts.map(({ ticket }) => ticket);
+  return {
+    granted: verdicts.every(({ granted }) => granted),
+    wait: Math.max(0, ...verdicts.map(({ wait }) => wait)),
+    findings: verdicts.flatMap(({ findings }) => Array.from(findings)),
+    ticket: tickets.some((ticket) => ticket !== undefined) ? joined(tickets) : undefined,
+  };
+}
+
+/** One ask each. */
+function joined(tickets: readonly (Ticket | undefined)[]): Ticket {
+  return {
+    cancel: async () => {
+      for (const ticket of [...tickets].reverse()) await ticket?.cancel();
+    },
+    settle: async (deltas) => {
+      await Promise.all(tickets.map((ticket, index) => ticket?.settle([deltas[index] as number])));
+    },
+  };
+}
