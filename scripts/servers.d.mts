@@ -16,6 +16,8 @@ export interface Server {
 }
 export function unpacked(): Found[];
 export function findServer(): Found;
-export function startServer(found?: Found, extra?: readonly string[]): Promise<Server>;
+export function findKind(kind: "redis" | "valkey", specifier?: string): Found;
+export function freePort(): Promise<number>;
+export function startServer(found?: Found, extra?: readonly string[], port?: number): Promise<Server>;
 export function get(specifier: string): string;
 export const cache: string;

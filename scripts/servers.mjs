@@ -124,6 +124,16 @@ export function get(specifier) {
   }
 }
 
+/** A server of one kind, "redis" or "valkey": installed, unpacked before, or unpacked now as `specifier`. Throws when it cannot be had. */
+export function findKind(kind, specifier = kind) {
+  const program = `${kind}-server`;
+  const installed = onPath(program);
+  if (installed) return { argv: [installed], label: installed };
+  const server = fromTree(get(specifier), program);
+  if (!server) throw new Error(`${specifier} holds no ${program}`);
+  return server;
+}
+
 /** Where the tests get their server from, best first. Throws a message that says what to do. */
 export function findServer() {
   const { REDIS_URL } = process.env;
@@ -150,7 +160,8 @@ export function findServer() {
   );
 }
 
-function freePort() {
+/** A port of 127.0.0.1 that nobody listens on now. */
+export function freePort() {
   return new Promise((resolvePort, reject) => {
     const probe = createServer();
     probe.once("error", reject);
@@ -186,14 +197,29 @@ function ready(child, label) {
   });
 }
 
+/** Kills the child and removes its folder when this process ends, however it ends: a shell of its own group waits for that. */
+function watch(child, folder) {
+  const script = 'read -r _; kill -9 "$1"; rm -rf "$2"';
+  const watchdog = spawn("sh", ["-c", script, "sh", String(child.pid), folder], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  watchdog.on("error", () => {});
+  watchdog.stdin.on("error", () => {});
+  watchdog.unref();
+  watchdog.stdin.unref();
+  // A process id may be given again: nobody is left to kill it for once the child is gone
+  child.once("exit", () => watchdog.kill("SIGKILL"));
+}
+
 /**
- * Starts a server on a free port of 127.0.0.1 that keeps nothing on disk; `extra` is added to its command line.
+ * Starts a server on `port` of 127.0.0.1, or on a free one, that keeps nothing on disk; `extra` is added to its command line.
  * Returns its address and `stop`. It dies with this process in any case.
  */
-export async function startServer(found = findServer(), extra = []) {
+export async function startServer(found = findServer(), extra = [], port = undefined) {
   if (found.url)
     return { url: found.url, label: found.label, port: Number(new URL(found.url).port || 6379), stop: async () => {} };
-  const port = await freePort();
+  port ??= await freePort();
   const folder = mkdtempSync(join(tmpdir(), "sluice-server-"));
   const [command, ...args] = found.argv;
   const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
@@ -202,9 +228,8 @@ export async function startServer(found = findServer(), extra = []) {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const kill = () => child.kill("SIGKILL");
-  process.once("exit", kill);
+  if (child.pid !== undefined) watch(child, folder);
   const stop = async () => {
-    process.off("exit", kill);
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
       await new Promise((ended) => {
         child.once("exit", ended);

@@ -1,4 +1,3 @@
-import { micros } from "./core/duration.js";
 import {
   type LimiterOptions,
   limiterOptions,
@@ -27,7 +26,6 @@ export function rateLimiter(policy: Policy | readonly Policy[], options?: Limite
 export function rateLimiter(policy: Policy | readonly Policy[], options: LimiterOptions = {}): RateLimiter {
   const policies = policyList(policy);
   const checked = limiterOptions(options);
-  if (checked.timeout !== undefined) micros(checked.timeout, "timeout");
   const store = checked.store ?? memoryStore();
   return storeDriver(store).remote
     ? new StoreLimiter(policies, store, checked)

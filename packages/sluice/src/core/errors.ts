@@ -101,11 +101,7 @@ export class RetryLimitReachedError extends SluiceError {
 }
 
 /** The store could not answer; whether it counted is unknown. `cause` is the client's own error. */
-export class StoreError extends SluiceError {
-  constructor(code: "ERR_STORE_UNAVAILABLE" | "ERR_STORE_TIMEOUT", message: string, options?: ErrorOptions) {
-    super(code, message, options);
-  }
-}
+export class StoreError extends SluiceError {}
 
 /** The lease was lost, or could not be confirmed in time. Code `ERR_LEASE_LOST`. */
 export class LeaseLostError extends SluiceError {

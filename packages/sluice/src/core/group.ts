@@ -1,16 +1,16 @@
 import type { Ask, Ticket, Verdict } from "./store.js";
 
 /** Goes on with a value, at once when it is there at once. */
-export function whenKnown<T, U>(value: T | Promise<T>, next: (value: T) => U | Promise<U>): U | Promise<U> {
-  return value instanceof Promise ? value.then(next) : next(value);
+export function whenKnown<T, U>(value: T | Promise<T>, use: (value: T) => U | Promise<U>): U | Promise<U> {
+  return value instanceof Promise ? value.then(use) : use(value);
 }
 
 /** The verdict on no question at all. */
 const nothingAsked: Verdict = { granted: true, wait: 0, findings: [], ticket: undefined };
 
 /**
- * One decision over asks that may live in different stores: all are charged, or none. In one store that is one atom.
- * Over several, each is looked at first, then they are charged in order, and given back if a later one refuses after
+ * One decision over asks that may live in different stores: all are charged, or none. In one store (on a cluster: in one
+ * slot) that is one atom. Over several, each is looked at first, then they are charged in order, and given back if a later one refuses after
  * all; each is charged as of its own start, and the caller waits for the latest.
  */
 export function decide(
@@ -18,22 +18,30 @@ export function decide(
   maxWait: number,
   spend: boolean,
   keep: boolean,
+  timeout: number,
 ): Verdict | Promise<Verdict> {
   const driver = asks[0]?.gate.driver;
   if (driver === undefined) return nothingAsked;
-  if (asks.every((ask) => ask.gate.driver === driver)) return driver.decide(asks, maxWait, spend, keep);
-  return decideApart(asks, maxWait, spend);
+  if (asks.every((ask) => ask.gate.driver === driver) && (driver.atomic?.(asks) ?? true)) {
+    return driver.decide(asks, maxWait, spend, keep, timeout);
+  }
+  return decideApart(asks, maxWait, spend, timeout);
 }
 
-async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean): Promise<Verdict> {
-  const looks = await Promise.all(asks.map((ask) => ask.gate.driver.decide([ask], maxWait, false, false)));
+async function decideApart(
+  asks: readonly Ask[],
+  maxWait: number,
+  spend: boolean,
+  timeout: number,
+): Promise<Verdict> {
+  const looks = await Promise.all(asks.map((ask) => ask.gate.driver.decide([ask], maxWait, false, false, timeout)));
   const look = together(looks);
   if (!spend || !(look.wait <= maxWait) || look.wait === Number.POSITIVE_INFINITY) return look;
   const grants: Verdict[] = [];
   for (const [index, ask] of asks.entries()) {
     let grant: Verdict;
     try {
-      grant = await ask.gate.driver.decide([ask], maxWait, true, true);
+      grant = await ask.gate.driver.decide([ask], maxWait, true, true, timeout);
     } catch (error) {
       await together(grants).ticket?.cancel();
       throw error;
@@ -62,7 +70,7 @@ export function together(verdicts: readonly Verdict[]): Verdict {
 function joined(tickets: readonly (Ticket | undefined)[]): Ticket {
   return {
     cancel: async () => {
-      for (const ticket of [...tickets].reverse()) await ticket?.cancel();
+      for (const ticket of tickets.toReversed()) await ticket?.cancel();
     },
     settle: async (deltas) => {
       await Promise.all(tickets.map((ticket, index) => ticket?.settle([deltas[index] as number])));

@@ -1,5 +1,24 @@
-import { type Parameters, serializeList } from "structured-headers";
+import { type Parameters, serializeList, serializeString } from "structured-headers";
 import type { Decision, PolicyDecision } from "./decision.js";
+
+/** A family of response header fields that tell a client of its limits. */
+export type HeaderFamily = "ietf" | "legacy" | "draft-7";
+
+/** What the fields say of a policy whatever the decision: `window` in ms. */
+export interface Quota {
+  readonly name: string;
+  readonly limit: number;
+  readonly window: number;
+}
+
+/** The fields of one family. */
+export interface HeaderRow {
+  readonly names: readonly string[];
+  /** When a limiter before has set them: 'append' ours as further list members, or let the one with the 'least' left speak. */
+  readonly stacked: "append" | "least";
+  /** For limiters that promise this: a function that gives the values, in the order of the names; an empty one is not sent. */
+  prepare(policies: readonly Quota[], legacyReset: "delta" | "epoch"): (decision: Decision) => readonly string[];
+}
 
 /** Structured Fields integers have at most 15 digits (RFC 9651, 3.3.1). */
 const largestInteger = 999_999_999_999_999;
@@ -14,39 +33,129 @@ export function retryAfterField(retryAfter: number): string | undefined {
   return retryAfter === Number.POSITIVE_INFINITY ? undefined : String(Math.max(1, seconds(retryAfter)));
 }
 
-/** `RateLimit-Policy` of draft-ietf-httpapi-ratelimit-headers-11: `w` only where the window is whole seconds. */
-export function policyField(parts: readonly PolicyDecision[]): string {
-  return serializeList(
-    parts.map(({ policy, limit, window }) => {
-      const parameters: Parameters = new Map([["q", Math.min(limit, largestInteger)]]);
-      if (window % 1000 === 0) parameters.set("w", window / 1000);
-      return [policy, parameters];
-    }),
-  );
+/** Every family, as a row of a table: when a draft renames something, its row changes and nothing else. */
+export const headerRows: Readonly<Record<HeaderFamily, HeaderRow>> = {
+  /** draft-ietf-httpapi-ratelimit-headers-08 to -11: lists of strings with parameters. */
+  ietf: listOfItems({ limit: "RateLimit", policy: "RateLimit-Policy", quota: "q", window: "w", left: "r", until: "t" }),
+  /** draft-ietf-httpapi-ratelimit-headers-07: one dictionary for the policy that speaks. */
+  "draft-7": dictionary({
+    limit: "RateLimit",
+    policy: "RateLimit-Policy",
+    window: "w",
+    members: ["limit", "remaining", "reset"],
+  }),
+  /** What everybody sent before there was a draft. */
+  legacy: separate(["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]),
+};
+
+function listOfItems(names: {
+  limit: string;
+  policy: string;
+  quota: string;
+  window: string;
+  left: string;
+  until: string;
+}): HeaderRow {
+  return {
+    names: [names.limit, names.policy],
+    stacked: "append",
+    prepare: (policies) => {
+      const policyField = serializeList(
+        policies.map(({ name, limit, window }) => {
+          const parameters: Parameters = new Map([[names.quota, Math.min(limit, largestInteger)]]);
+          if (window % 1000 === 0) parameters.set(names.window, window / 1000);
+          return [name, parameters];
+        }),
+      );
+      const left = policies.map(({ name }) => `${serializeString(name)};${names.left}=`);
+      const until = `;${names.until}=`;
+      const item = (index: number, remaining: number, wait: number): string => {
+        const known = `${left[index] as string}${Math.min(remaining, largestInteger)}`;
+        return wait === Number.POSITIVE_INFINITY ? known : `${known}${until}${seconds(wait)}`;
+      };
+      if (policies.length === 1) {
+        return ({ allowed, remaining, retryAfter, resetAfter }) => [
+          item(0, remaining, allowed ? resetAfter : retryAfter),
+          policyField,
+        ];
+      }
+      return (decision) => {
+        const items = decision.parts.map((part, index) => item(index, part.remaining, told(decision, part)));
+        return [items.join(", "), policyField];
+      };
+    },
+  };
 }
 
-/** `RateLimit` of the same draft: `t` is when the quota is whole again, and for a refusal when it may be asked again. */
-export function limitField(parts: readonly PolicyDecision[]): string {
-  return serializeList(
-    parts.map(({ policy, allowed, remaining, retryAfter, resetAfter }) => {
-      const parameters: Parameters = new Map([["r", Math.min(remaining, largestInteger)]]);
-      const wait = allowed ? resetAfter : retryAfter;
-      if (wait !== Number.POSITIVE_INFINITY) parameters.set("t", seconds(wait));
-      return [policy, parameters];
-    }),
-  );
+/**
+ * When a policy's quota is whole again, or, where it refused, may be asked again. `Retry-After` must not be earlier than
+ * any time given (draft -11, 6.3), so a refusal says nothing of the policies that would take longer to be whole.
+ */
+function told(decision: Decision, part: PolicyDecision): number {
+  const wait = part.allowed ? part.resetAfter : part.retryAfter;
+  const late = !decision.allowed && wait > decision.retryAfter;
+  return late ? Number.POSITIVE_INFINITY : wait;
+}
+
+function dictionary(names: {
+  limit: string;
+  policy: string;
+  window: string;
+  members: readonly [string, string, string];
+}): HeaderRow {
+  const [limitMember, leftMember, untilMember] = names.members;
+  return {
+    names: [names.limit, names.policy],
+    stacked: "least",
+    prepare: (policies) => {
+      const policyField = serializeList(
+        policies.map(({ limit, window }) => [
+          Math.min(limit, largestInteger),
+          window % 1000 === 0 ? new Map([[names.window, window / 1000]]) : new Map(),
+        ]),
+      );
+      const resetOf = policies.length === 1 ? resetAfter : resetOfSpeaker;
+      return (decision) => {
+        const { limit, remaining } = decision;
+        const counts = `${limitMember}=${Math.min(limit, largestInteger)}, ${leftMember}=${Math.min(remaining, largestInteger)}`;
+        return [`${counts}, ${untilMember}=${seconds(resetOf(decision))}`, policyField];
+      };
+    },
+  };
+}
+
+function separate(names: readonly [string, string, string]): HeaderRow {
+  return {
+    names,
+    stacked: "least",
+    prepare: (policies, legacyReset) => {
+      const resetOf = policies.length === 1 ? resetAfter : resetOfSpeaker;
+      return (decision) => {
+        const from = legacyReset === "epoch" ? Date.now() : 0;
+        return [String(decision.limit), String(decision.remaining), String(seconds(from + resetOf(decision)))];
+      };
+    },
+  };
+}
+
+function resetAfter(decision: Decision): number {
+  return decision.resetAfter;
+}
+
+/** ms until the policy that speaks is as if never asked; the decision itself says how long the slowest of all takes. */
+function resetOfSpeaker(decision: Decision): number {
+  const speaker = decision.parts.find(({ policy }) => policy === decision.policy);
+  return (speaker ?? decision).resetAfter;
 }
 
 /** Every header field of a refusal. */
 export function refusalHeaders(decision: Decision): Record<string, string> {
   const retryAfter = retryAfterField(decision.retryAfter);
-  const { parts } = decision;
-  return {
-    ...(retryAfter === undefined ? {} : { "Retry-After": retryAfter }),
-    RateLimit: limitField(parts),
-    "RateLimit-Policy": policyField(parts),
-    "X-RateLimit-Limit": String(decision.limit),
-    "X-RateLimit-Remaining": String(decision.remaining),
-    "X-RateLimit-Reset": String(seconds(decision.resetAfter)),
-  };
+  const promised = decision.parts.map(({ policy, limit, window }) => ({ name: policy, limit, window }));
+  const fields = ["ietf", "legacy"].flatMap((family) => {
+    const { names, prepare } = headerRows[family as HeaderFamily];
+    const values = prepare(promised, "delta")(decision);
+    return names.map((name, index) => [name, values[index] as string] as const);
+  });
+  return { ...(retryAfter === undefined ? {} : { "Retry-After": retryAfter }), ...Object.fromEntries(fields) };
 }

@@ -1,11 +1,12 @@
-import { type Decision, decideMany } from "./decision.js";
-import type { Duration } from "./duration.js";
+import { type Decision, decideDegraded, decideMany, markDegraded } from "./decision.js";
+import { type Duration, micros, milliseconds } from "./duration.js";
 import { ClosedError, RateLimitExceededError, show, typeError } from "./errors.js";
+import { type FailureAnswer, orElse } from "./failure.js";
 import { nameFor } from "./name.js";
 import type { Policy } from "./policy.js";
 import { type Gate, type Store, storeDriver } from "./store.js";
 import { Turns } from "./turn.js";
-import { checkFunction, checkKey, checkName, checkOptions, checkSignal, costOf, wholeNumber } from "./validate.js";
+import { checkKey, checkName, checkOptions, checkSignal, costOf, wholeNumber } from "./validate.js";
 import {
   type CostOptions,
   consume,
@@ -114,12 +115,16 @@ export class StoreLimiter implements RateLimiter, Member {
   readonly gate: Gate;
   readonly shadow: boolean;
   readonly turns: Turns = new Turns();
+  readonly timeout: number;
+  readonly whenStoreFails: FailureAnswer;
   readonly #name: string;
   #closed = false;
 
   constructor(policies: readonly Policy[], store: Store, options: LimiterOptions) {
     this.policies = policies;
     this.shadow = options.shadow ?? false;
+    this.timeout = milliseconds(micros(options.timeout ?? 100, "timeout"));
+    this.whenStoreFails = failureAnswer(options.whenStoreFails ?? "throw");
     this.#name = options.name ?? nameFor(policies);
     this.gate = storeDriver(store).open(this.#name, policies);
   }
@@ -129,7 +134,15 @@ export class StoreLimiter implements RateLimiter, Member {
   }
 
   async consume(key: string, options?: CostOptions): Promise<Decision> {
-    return consume([this.target(key)], options);
+    const cost = costOf(options);
+    const target = this.target(key);
+    if (this.shadow) return consume([target], { cost });
+    this.checkOpen();
+    const ask = ([asked]: readonly Target[]) => {
+      const { gate, timeout } = (asked as Target).member;
+      return gate.consume(key, cost, timeout);
+    };
+    return orElse([target], ask, markDegraded, (decision) => decision);
   }
 
   async peek(key: string, options?: CostOptions): Promise<Decision> {
@@ -147,17 +160,18 @@ export class StoreLimiter implements RateLimiter, Member {
   }
 
   async refund(key: string, options?: CostOptions): Promise<void> {
-    await this.amend(key, -costOf(options));
+    await this.#amend(key, -costOf(options));
   }
 
   async charge(key: string, options?: CostOptions): Promise<Decision> {
-    return decideMany(this.policies, Array.from(await this.amend(key, costOf(options))), true);
+    return this.#amend(key, costOf(options));
   }
 
+  /** An operator's act: it fails when the store does, whatever `whenStoreFails` says. */
   async reset(key: string): Promise<void> {
     this.checkOpen();
     checkKey(key);
-    await this.gate.reset(key);
+    await this.gate.reset(key, this.timeout);
   }
 
   async run<T>(key: string, task: () => T | Promise<T>, options?: WaitOptions): Promise<T> {
@@ -209,8 +223,26 @@ export class StoreLimiter implements RateLimiter, Member {
   protected amend(key: string, delta: number): ReturnType<Gate["amend"]> {
     this.checkOpen();
     checkKey(key);
-    return this.gate.amend(key, delta);
+    return this.gate.amend(key, delta, this.timeout);
   }
+
+  /** A charge is never refused, so that 'deny' has nothing to deny here either. */
+  async #amend(key: string, delta: number): Promise<Decision> {
+    const target = this.target(key);
+    const verb = async ([asked]: readonly Target[]): Promise<Decision> => {
+      const { member } = asked as Target;
+      member.checkOpen();
+      const findings = await member.gate.amend(key, delta, member.timeout);
+      return decideMany(member.gate.policies, Array.from(findings), true);
+    };
+    return orElse([target], verb, markDegraded, () => decideDegraded(this.policies, true, 0));
+  }
+}
+
+/** What answers when the store does not, made ready. */
+function failureAnswer(answer: StoreFailureAnswer): FailureAnswer {
+  if (typeof answer === "string") return answer;
+  return (key, cost) => targetOf(answer.for(key, cost === undefined ? {} : { cost })) as Target;
 }
 
 /** A limiter over a store that answers at once. */
@@ -220,11 +252,9 @@ export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
 
   constructor(policies: readonly Policy[], store: Store, options: LimiterOptions) {
     super(policies, store, options);
-    const { consume: direct } = this.gate;
-    this.#consume =
-      direct === undefined || this.shadow
-        ? (key, cost) => consume([{ member: this, key, cost: undefined }], { cost }) as Decision
-        : direct;
+    this.#consume = this.shadow
+      ? (key, cost) => consume([{ member: this, key, cost: undefined }], { cost }) as Decision
+      : (this.gate.consume as (key: string, cost: number) => Decision);
   }
 
   consumeSync(key: string, options?: CostOptions): Decision {
@@ -243,13 +273,13 @@ export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
   }
 
   refundSync(key: string, options?: CostOptions): void {
-    this.amend(key, -costOf(options));
+    void this.amend(key, -costOf(options));
   }
 
   resetSync(key: string): void {
     this.checkOpen();
     checkKey(key);
-    this.gate.reset(key);
+    void this.gate.reset(key, this.timeout);
   }
 
   override async close(): Promise<void> {
@@ -282,8 +312,7 @@ export function all(...limiters: KeyedLimiter[]): Omit<KeyedLimiter, "key" | "li
     throw typeError("ERR_INVALID_ARGUMENT", "Expected all() to be given at least one limiter.for(key).");
   return verbsOn(
     limiters.map((limiter) => {
-      const target =
-        typeof limiter === "object" && limiter !== null ? (limiter as { [targetKey]?: Target })[targetKey] : undefined;
+      const target = targetOf(limiter);
       if (target === undefined) {
         throw typeError(
           "ERR_INVALID_ARGUMENT",
@@ -293,6 +322,10 @@ export function all(...limiters: KeyedLimiter[]): Omit<KeyedLimiter, "key" | "li
       return target;
     }),
   );
+}
+
+function targetOf(limiter: unknown): Target | undefined {
+  return typeof limiter === "object" && limiter !== null ? (limiter as { [targetKey]?: Target })[targetKey] : undefined;
 }
 
 function wrapOptions<A extends unknown[]>(options: WrapOptions<A>): WrapOptions<A> {
@@ -317,15 +350,14 @@ export function limiterOptions(options: LimiterOptions): LimiterOptions {
   if (options.shadow !== undefined && typeof options.shadow !== "boolean") {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected shadow to be true or false, got ${show(options.shadow)}.`);
   }
-  const { whenStoreFails } = options;
-  if (whenStoreFails !== undefined && !["throw", "allow", "deny"].includes(whenStoreFails as string)) {
-    if (typeof whenStoreFails !== "object" || whenStoreFails === null) {
-      throw typeError(
-        "ERR_INVALID_ARGUMENT",
-        `Expected whenStoreFails to be 'throw', 'allow', 'deny' or a limiter, got ${show(whenStoreFails)}.`,
-      );
-    }
-    checkFunction(whenStoreFails.consume, "whenStoreFails.consume");
+  const { whenStoreFails = "throw", timeout } = options;
+  if (timeout !== undefined) micros(timeout, "timeout");
+  const answers = whenStoreFails === "throw" || whenStoreFails === "allow" || whenStoreFails === "deny";
+  if (!answers && targetOf((whenStoreFails as Partial<RateLimiter> | null)?.for?.("?")) === undefined) {
+    throw typeError(
+      "ERR_INVALID_ARGUMENT",
+      `Expected whenStoreFails to be 'throw', 'allow', 'deny' or a limiter, got ${show(whenStoreFails)}.`,
+    );
   }
   return options;
 }

@@ -10,7 +10,7 @@ interface Entry<G> {
 }
 
 /** The limiters of one store in this process, by name: one gate each, shared by limiters that promise the same. */
-export class Registry<G extends { forget?(): void }> {
+export class Registry<G extends { forget(): void }> {
   readonly #make: (policies: readonly Policy[], limiter: string) => G;
   readonly #entries = new Map<string, Entry<G>>();
 
@@ -43,16 +43,18 @@ export class Registry<G extends { forget?(): void }> {
         `A limiter named ${show(limiter)} with other policies is open on this store: give each a \`name\` of its own.`,
       );
     }
-    entry?.gate.forget?.();
+    entry?.gate.forget();
     const gate = this.#make(policies, limiter);
     this.#entries.set(limiter, { gate, promise, users: 1 });
     return gate;
   }
 
-  /** One limiter less uses this name. Its state stays until the store closes or the name is given other policies. */
-  leave(limiter: string): void {
+  /** One limiter less uses this name; returns the gate that nobody uses now. Its state stays until the store closes or the name is given other policies. */
+  leave(limiter: string): G | undefined {
     const entry = this.#entries.get(limiter);
-    if (entry !== undefined && entry.users > 0) entry.users -= 1;
+    if (entry === undefined || entry.users === 0) return undefined;
+    entry.users -= 1;
+    return entry.users === 0 ? entry.gate : undefined;
   }
 
   *values(): Iterable<G> {
@@ -60,6 +62,6 @@ export class Registry<G extends { forget?(): void }> {
   }
 
   forget(): void {
-    for (const { gate } of this.#entries.values()) gate.forget?.();
+    for (const { gate } of this.#entries.values()) gate.forget();
   }
 }

@@ -1,4 +1,5 @@
 import type { Alarms } from "./alarm.js";
+import type { Clock } from "./clock.js";
 import type { Decision, Findings } from "./decision.js";
 import { show, typeError } from "./errors.js";
 import type { Policy } from "./policy.js";
@@ -12,33 +13,73 @@ export interface Store {
 /** How the library reaches into a store; shared between copies of the package. */
 export const driverOf: unique symbol = Symbol.for("sluice.store.driver");
 
+/** A program that runs on the store's server. */
+export interface Script {
+  readonly text: string;
+  /** SHA-1 of the text, in hexadecimal. */
+  readonly sha: string;
+}
+
+/** What a store on a server offers beyond rate limits: programs of others run there, and messages between processes. */
+export interface ScriptHost {
+  /** The full name of a key: `<prefix>:<limiter>:<part>:{<key>}`, escaped, so that keys of one `key` share a slot. */
+  name(limiter: string, part: string, key: string): string;
+  /**
+   * Runs the script once: by its hash, and as a whole when the server does not know it. All keys share a slot. Rejects
+   * with `StoreError` when the server errs or does not answer within `timeout` ms; whether it ran is unknown then.
+   */
+  run(script: Script, keys: readonly string[], args: readonly (string | number)[], timeout: number): Promise<unknown>;
+  /**
+   * Calls `onMessage` for each message on the channel, from when it resolves on; undefined when the client cannot
+   * subscribe. All channels of a store share one connection. Messages may be lost: never rely on them alone.
+   */
+  readonly subscribe:
+    | ((channel: string, onMessage: (message: string) => void) => Promise<() => Promise<void>>)
+    | undefined;
+  /** The command that reaches subscribers, from a script or not: `PUBLISH`, or `SPUBLISH` where channels are sharded. */
+  readonly publish: "PUBLISH" | "SPUBLISH";
+}
+
 /** What a store does for limiters. A value when it can answer at once, else a promise. */
 export interface Driver {
   /** True when an answer crosses a network: decisions then have a deadline. */
   readonly remote: boolean;
-  /** Alarms on the clock by which `Verdict.wait` passes here. */
+  /** The clock by which `Verdict.wait` passes here; of a local store, its clock. */
+  readonly clock: Clock;
+  /** Alarms on that clock. */
   readonly alarms: Alarms;
+  /** Present on a store that has a server. */
+  readonly scripts?: ScriptHost;
   /** A limiter's door into the store. Throws when another limiter of this name has other policies. */
   open(limiter: string, policies: readonly Policy[]): Gate;
   /** The limiter is done with its gate. */
   leave(limiter: string): void | Promise<void>;
   /**
    * All asks are granted with one common start at most `maxWait` µs away and charged, or none is charged. `spend` false
-   * only looks. `keep` asks for the ticket of a grant that starts at once; a grant that lies ahead always has one.
+   * only looks. `keep` asks for the ticket of a grant that starts at once; a grant that lies ahead always has one. A
+   * remote store rejects with `StoreError` when it errs, or has not answered within `timeout` ms.
    */
-  decide(asks: readonly Ask[], maxWait: number, spend: boolean, keep: boolean): Verdict | Promise<Verdict>;
+  decide(
+    asks: readonly Ask[],
+    maxWait: number,
+    spend: boolean,
+    keep: boolean,
+    timeout: number,
+  ): Verdict | Promise<Verdict>;
+  /** Present where not every group of asks can be one atom: on a cluster, only those of one slot can. */
+  atomic?(asks: readonly Ask[]): boolean;
 }
 
 /** One limiter on one store. */
 export interface Gate {
   readonly driver: Driver;
   readonly policies: readonly Policy[];
-  /** Present when the store answers at once: the whole decision, spending when it is allowed. */
-  readonly consume?: (key: string, cost: number) => Decision;
+  /** The whole decision, spending when it is allowed: the hot path. A local store answers at once. */
+  consume(key: string, cost: number, timeout: number): Decision | Promise<Decision>;
   /** Adds cost without asking (`delta` > 0), or gives it back, newest first. */
-  amend(key: string, delta: number): Findings | Promise<Findings>;
+  amend(key: string, delta: number, timeout: number): Findings | Promise<Findings>;
   /** Forgets the key. */
-  reset(key: string): void | Promise<void>;
+  reset(key: string, timeout: number): void | Promise<void>;
 }
 
 export interface Ask {

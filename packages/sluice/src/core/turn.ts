@@ -45,7 +45,7 @@ export class Turns {
 
   /** Everyone who waits gives up, for `reason`. */
   giveUp(reason: () => unknown): void {
-    for (const leave of [...this.#waiting]) leave(reason());
+    for (const leave of Array.from(this.#waiting)) leave(reason());
   }
 }
 
@@ -55,7 +55,7 @@ function giveUp(place: number, giveBack: () => void): void {
 }
 
 function flush(): void {
-  const batch = givenUp.splice(0).sort((one, other) => other.order - one.order);
+  const batch = givenUp.splice(0).toSorted((one, other) => other.order - one.order);
   for (const { giveBack } of batch) giveBack();
 }
 

@@ -1,6 +1,7 @@
-import { type Decision, decideMany, numbersPerPolicy } from "./decision.js";
+import { type Decision, decideMany, markDegraded, numbersPerPolicy } from "./decision.js";
 import { type Duration, maxWaitOf, milliseconds } from "./duration.js";
 import { MaxWaitExceededError, RateLimitExceededError } from "./errors.js";
+import { type FailureAnswer, orElse } from "./failure.js";
 import { decide, together, whenKnown } from "./group.js";
 import type { Policy } from "./policy.js";
 import type { Ask, Gate, Ticket, Verdict } from "./store.js";
@@ -36,6 +37,9 @@ export interface Member {
   readonly gate: Gate;
   readonly shadow: boolean;
   readonly turns: Turns;
+  /** ms */
+  readonly timeout: number;
+  readonly whenStoreFails: FailureAnswer;
   /** Throws when the limiter is closed. */
   checkOpen(): void;
 }
@@ -60,18 +64,34 @@ interface Outcome {
 
 /** Spend now or be refused. */
 export function consume(targets: readonly Target[], options: CostOptions | undefined): Decision | Promise<Decision> {
-  return whenKnown(ask(targets, costOf(options), 0, true, false), decisionOf);
+  return decideNow(targets, options, true);
 }
 
 /** What `consume` would say. */
 export function peek(targets: readonly Target[], options: CostOptions | undefined): Decision | Promise<Decision> {
-  return whenKnown(ask(targets, costOf(options), 0, false, false), decisionOf);
+  return decideNow(targets, options, false);
+}
+
+function decideNow(
+  targets: readonly Target[],
+  options: CostOptions | undefined,
+  spend: boolean,
+): Decision | Promise<Decision> {
+  const cost = costOf(options);
+  const verb = (asked: readonly Target[]) => whenKnown(ask(asked, cost, 0, spend, false), decisionOf);
+  return orElse(targets, verb, markDegraded, (decision) => decision);
 }
 
 /** Spend, and go on when it is this caller's turn. */
 export async function wait(targets: readonly Target[], options: WaitOptions | undefined): Promise<Decision> {
-  const granted = await turn(targets, options, maxWaitOf(options?.maxWait), false);
-  return decisionOf(granted);
+  const maxWait = maxWaitOf(options?.maxWait);
+  const verb = async (asked: readonly Target[]) => decisionOf(await turn(asked, options, maxWait, false));
+  return orElse(targets, verb, markDegraded, allowedOrThrow);
+}
+
+function allowedOrThrow(decision: Decision): Decision {
+  if (!decision.allowed) throw new RateLimitExceededError(decision);
+  return decision;
 }
 
 /** `wait`, then the function. */
@@ -88,24 +108,40 @@ export async function run<T>(
 /** Spend an estimate, and keep the means to correct it. */
 export async function reserve(targets: readonly Target[], options: WaitOptions | undefined): Promise<Reservation> {
   const cost = costOf(options);
-  let outcome: Outcome;
-  if (options?.maxWait === undefined) {
-    checkSignal(options?.signal);
-    options?.signal?.throwIfAborted();
-    outcome = await ask(targets, cost, 0, true, true);
-    if (options?.signal?.aborted === true) {
-      takeBack(outcome.verdict.ticket);
-      throw options.signal.reason;
-    }
-    if (!outcome.verdict.granted) throw new RateLimitExceededError(decisionOf(outcome));
-  } else {
-    outcome = await turn(targets, options, maxWaitOf(options.maxWait), true);
-  }
-  return reservation(outcome, cost);
+  const maxWait = options?.maxWait === undefined ? 0 : maxWaitOf(options.maxWait);
+  const verb = async (asked: readonly Target[]): Promise<Reservation> => {
+    const outcome =
+      options?.maxWait === undefined ? await now(asked, options) : await turn(asked, options, maxWait, true);
+    return reservation(decisionOf(outcome), outcome.verdict.ticket, outcome.questions, cost);
+  };
+  return orElse(
+    targets,
+    verb,
+    (reserved) => ({ ...reserved, decision: markDegraded(reserved.decision) }),
+    (decision) => reservation(allowedOrThrow(decision), undefined, [], cost),
+  );
 }
 
-function reservation(outcome: Outcome, cost: number): Reservation {
-  const { ticket } = outcome.verdict;
+/** Asks without waiting. */
+async function now(targets: readonly Target[], options: CostOptions & { signal?: AbortSignal } = {}): Promise<Outcome> {
+  const { signal } = options;
+  checkSignal(signal);
+  signal?.throwIfAborted();
+  const outcome = await ask(targets, costOf(options), 0, true, true);
+  if (signal?.aborted === true) {
+    takeBack(outcome.verdict.ticket);
+    throw signal.reason;
+  }
+  if (!outcome.verdict.granted) throw new RateLimitExceededError(decisionOf(outcome));
+  return outcome;
+}
+
+function reservation(
+  decision: Decision,
+  ticket: Ticket | undefined,
+  questions: readonly Question[],
+  cost: number,
+): Reservation {
   let open = ticket;
   const close = (): Ticket | undefined => {
     const was = open;
@@ -113,10 +149,10 @@ function reservation(outcome: Outcome, cost: number): Reservation {
     return was;
   };
   return {
-    decision: decisionOf(outcome),
+    decision,
     settle: async (actual) => {
       wholeNumber(actual, "cost", "ERR_INVALID_COST", 0);
-      await close()?.settle(outcome.questions.map(({ shared }) => shared * (actual - cost)));
+      await close()?.settle(questions.map(({ shared }) => shared * (actual - cost)));
     },
     cancel: async () => {
       await close()?.cancel();
@@ -160,12 +196,13 @@ function ask(
   keep: boolean,
 ): Outcome | Promise<Outcome> {
   for (const { member } of targets) member.checkOpen();
+  const timeout = Math.min(...targets.map(({ member }) => member.timeout));
   const questions = merge(targets, cost);
   const enforced = questions.filter(({ member }) => !member.shadow);
   const shadows = questions.filter(({ member }) => member.shadow);
-  return whenKnown(decide(enforced, maxWait, spend, keep), (verdict) => {
+  return whenKnown(decide(enforced, maxWait, spend, keep, timeout), (verdict) => {
     if (shadows.length === 0) return { verdict: settled(verdict), questions };
-    const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep));
+    const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep, timeout));
     const combine = (shadowed: readonly Verdict[]): Outcome => {
       const all = together([verdict, ...shadowed].map(settled));
       return {

@@ -13,6 +13,8 @@ export interface SlidingWindowParameters {
   readonly limit: number;
   /** µs */
   readonly window: number;
+  /** What one window is charged is at most this: a debt beyond it changes nothing until it has left the window. */
+  readonly most: number;
 }
 
 /** Stamps in a log are kept modulo 2⁴⁸ µs: nearly nine years, of which a window may be half. */
@@ -25,8 +27,8 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
   name: "sliding-window",
   columns: 2,
   lasting: () => 1,
-  largestLogged: (p) => p.limit,
-  encode: (p) => [p.limit, p.window],
+  largestLogged: (p) => p.most,
+  encode: (p) => [p.limit, p.window, p.most],
 
   step(row, log, clock, earliest, latest, cost, p, answer) {
     const now = heal(row, log, clock, p, answer);
@@ -48,15 +50,16 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
 
   amend(row, log, clock, stamp, delta, p, answer) {
     const now = heal(row, log, clock, p, answer);
-    const dropped = log.dropThrough(now - p.window);
+    row[LOGGED] = (row[LOGGED] as number) - log.dropThrough(now - p.window);
+    const added = Math.max(0, Math.min(delta, p.most - usedAt(row, log, Math.max(now, log.newest()), p)));
     // a grant that has left the window cannot be corrected any more
     const change =
       delta < 0
         ? -log.take(-delta, stamp)
         : stamp === noStamp
-          ? log.push(Math.max(now, log.newest()), delta)
-          : log.add(stamp, delta);
-    row[LOGGED] = (row[LOGGED] as number) - dropped + change;
+          ? log.push(Math.max(now, log.newest()), added)
+          : log.add(stamp, added);
+    row[LOGGED] += change;
     row[SEEN] = log.newest() > now ? now : 0;
     answer.start = clock;
     answer.changed = true;
@@ -134,6 +137,7 @@ export function slidingWindow(options: { limit: number; window: Duration; name?:
   const window = micros(options.window, "window", 1, longestWindow);
   return policy("sliding-window", options.name, limit, window, {
     algorithm: slidingWindowAlgorithm,
-    parameters: { limit, window },
+    // a limit that two bytes can hold twice is logged in fewer bytes
+    parameters: { limit, window, most: limit <= 0x7fff ? 0xffff : 2 ** 47 },
   });
 }

@@ -47,14 +47,14 @@ export function memoryStore(options?: { maxKeys?: number; clock?: Clock }): Memo
 class MemoryDriver implements Driver {
   readonly remote = false;
   readonly alarms: Alarms;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   readonly #maxKeys: number;
   readonly #gates: Registry<MemoryGate>;
   /** Keys held by all limiters. */
   size = 0;
 
   constructor(maxKeys: number, clock: Clock) {
-    this.#clock = clock;
+    this.clock = clock;
     this.#maxKeys = maxKeys;
     this.alarms = new Alarms(clock);
     const room = {
@@ -77,7 +77,7 @@ class MemoryDriver implements Driver {
   }
 
   decide(asks: readonly Ask[], maxWait: number, spend: boolean, keep: boolean): Verdict {
-    const now = this.#clock.now();
+    const now = this.clock.now();
     const findings: number[] = [];
     const note = (gate: MemoryGate): void => {
       for (let at = 0; at < gate.policies.length * numbersPerPolicy; at++) findings.push(gate.findings[at] as number);
@@ -132,7 +132,7 @@ function ticketFor(grants: readonly Grant[]): Ticket {
   return {
     cancel: () => {
       // the newest first: a key that was asked twice goes back the way it came
-      for (const { gate, key, cost, stamps, before, after } of [...grants].reverse()) {
+      for (const { gate, key, cost, stamps, before, after } of grants.toReversed()) {
         gate.undo(key, cost, stamps, before, after);
       }
     },

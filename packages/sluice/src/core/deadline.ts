@@ -1,0 +1,54 @@
+import { longestTimer } from "./alarm.js";
+import { StoreError } from "./errors.js";
+
+/**
+ * Rejects with `ERR_STORE_TIMEOUT` when the answer is not there within `timeout` ms. Input gets two more turns of the event
+ * loop first: after a stall of this process, the reply may lie in the socket already. `late` gets an answer that comes
+ * after all: nobody else will.
+ */
+export function withDeadline<T>(answer: Promise<T>, timeout: number, late: (answer: T) => void, failed: () => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let over = false;
+    const timer = afterDeadline(timeout, () => {
+      over = true;
+      failed();
+      reject(timeoutError(timeout));
+    });
+    answer.then(
+      (value) => {
+        if (over) late(value);
+        else {
+          timer.stop();
+          resolve(value);
+        }
+      },
+      (error: unknown) => {
+        if (over) return;
+        timer.stop();
+        reject(error);
+      },
+    );
+  });
+}
+
+export function timeoutError(timeout: number): StoreError {
+  return new StoreError("ERR_STORE_TIMEOUT", `The store did not answer within ${timeout} ms; whether it counted is unknown.`);
+}
+
+/** Calls `expire` after `timeout` ms and two more turns of the event loop, unless it is stopped before. */
+export function afterDeadline(timeout: number, expire: () => void): { stop(): void } {
+  let stopped = false;
+  const defer = (task: () => void): void => {
+    if (typeof setImmediate === "function") setImmediate(task);
+    else setTimeout(task, 0);
+  };
+  const timer = setTimeout(() => {
+    defer(() => defer(() => (stopped ? undefined : expire())));
+  }, Math.min(timeout, longestTimer));
+  return {
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,315 @@
+import type { Clock } from "../../core/clock.js";
+import { afterDeadline, timeoutError } from "../../core/deadline.js";
+import { type Decision, decideMany, decideOne, numbersPerPolicy } from "../../core/decision.js";
+import type { Script } from "../../core/store.js";
+import type { RedisGate } from "./gate.js";
+import type { Link } from "./link.js";
+import type { Taken } from "./lots.js";
+import {
+  figuresPerLog,
+  type LogFigures,
+  loadRow,
+  logFigures,
+  look,
+  noteLog,
+  type Part,
+  stepOnce,
+  take,
+  textOf,
+} from "./replay.js";
+
+/**
+ * Decisions asked for in one turn of the event loop travel in one script call, each key once however often it is asked.
+ * Calls are sent while fewer than `keysInFlight` keys are under way; what is asked meanwhile gathers in the next.
+ */
+export class Batcher {
+  readonly #link: Link;
+  readonly #script: Script;
+  readonly #clock: Clock;
+  readonly #max: number;
+  readonly #now: () => number;
+  /** Calls that are not sent, oldest first, and the one of each slot that still takes more. */
+  #waiting: Call[] = [];
+  readonly #open = new Map<number, Call>();
+  #inFlight = 0;
+  #flushing = false;
+
+  constructor(link: Link, script: Script, clock: Clock, max: number, now: () => number) {
+    this.#link = link;
+    this.#script = script;
+    this.#clock = clock;
+    this.#max = max;
+    this.#now = now;
+  }
+
+  /** One decision, refused or granted at once. */
+  consume(gate: RedisGate, tag: string, cost: number, timeout: number): Promise<Decision> {
+    return new Promise((resolve, reject) => this.#add(gate, tag, cost, 1, timeout, resolve, reject));
+  }
+
+  /** Up to `count` calls at a cost of 1, together; `granted` may be fewer, or 0. */
+  lot(gate: RedisGate, tag: string, count: number, timeout: number): Promise<Taken> {
+    return new Promise((resolve, reject) =>
+      this.#add(gate, tag, 1, count, timeout, (decision, granted, now) => resolve({ decision, granted, now }), reject),
+    );
+  }
+
+  #add(
+    gate: RedisGate,
+    tag: string,
+    cost: number,
+    count: number,
+    timeout: number,
+    resolve: Caller["resolve"],
+    reject: Caller["reject"],
+  ): void {
+    const slot = gate.slot(tag);
+    let call = this.#open.get(slot);
+    if (call === undefined || call.rows >= this.#max) {
+      call = new Call(slot);
+      this.#open.set(slot, call);
+      this.#waiting.push(call);
+      if (!this.#flushing) {
+        this.#flushing = true;
+        // after the microtasks of this turn: whoever asks in one of them still travels along
+        process.nextTick(this.#flush);
+      }
+    }
+    call.add(gate, tag, { cost, count, resolve, reject, timeout, deadline: this.#clock.now() + timeout * 1000 });
+  }
+
+  readonly #flush = (): void => {
+    this.#flushing = false;
+    let sent = 0;
+    for (const call of this.#waiting) {
+      if (this.#inFlight > 0 && this.#inFlight + call.rows > keysInFlight) break;
+      sent += 1;
+      this.#send(call);
+    }
+    this.#waiting.splice(0, sent);
+  };
+
+  #send(call: Call): void {
+    if (this.#open.get(call.slot) === call) this.#open.delete(call.slot);
+    this.#inFlight += call.rows;
+    const sent = this.#clock.now();
+    const { keys, args } = call.encode(this.#now());
+    const expire = (): void => {
+      const now = this.#clock.now();
+      const next = call.expire(now);
+      if (next === undefined) this.#link.late();
+      else timer = afterDeadline(Math.max(1, (next - now) / 1000), expire);
+    };
+    let timer = afterDeadline(Math.max(1, (call.firstDeadline - sent) / 1000), expire);
+    const done = (): void => {
+      timer.stop();
+      this.#inFlight -= call.rows;
+      if (this.#waiting.length > 0) this.#flush();
+    };
+    this.#link.run(this.#script, keys, args, keys[0] as string).then(
+      (reply) => {
+        done();
+        call.answer(reply as readonly unknown[], sent);
+      },
+      (error: unknown) => {
+        done();
+        call.fail(error);
+      },
+    );
+  }
+}
+
+/** Four full calls: one the server works on, the others on their way, see bench/README.md. */
+const keysInFlight = 256;
+
+/** Who asked: once at a cost, or for a lot, which is up to `count` calls at once. */
+interface Caller {
+  readonly cost: number;
+  readonly count: number;
+  /** Gets the decision, how many calls of a lot were granted, and the store's moment. */
+  resolve: (decision: Decision, granted: number, now: number) => void;
+  reject: (error: unknown) => void;
+  readonly timeout: number;
+  /** µs */
+  deadline: number;
+}
+
+/** What an expired caller does with the answer. */
+const nobody = (): void => {};
+
+function isPlain({ cost, count }: Caller): boolean {
+  return cost === 1 && count === 1;
+}
+
+/** One call of the script. */
+class Call {
+  readonly slot: number;
+  /** Distinct rows that it reads. */
+  rows = 0;
+  firstDeadline = Number.POSITIVE_INFINITY;
+  readonly #sections = new Map<RedisGate, Map<string, Caller[]>>();
+
+  constructor(slot: number) {
+    this.slot = slot;
+  }
+
+  add(gate: RedisGate, key: string, caller: Caller): void {
+    let section = this.#sections.get(gate);
+    if (section === undefined) {
+      section = new Map();
+      this.#sections.set(gate, section);
+    }
+    const callers = section.get(key);
+    if (callers === undefined) {
+      section.set(key, [caller]);
+      this.rows += gate.policies.length;
+    } else {
+      callers.push(caller);
+    }
+    if (caller.deadline < this.firstDeadline) this.firstDeadline = caller.deadline;
+  }
+
+  encode(now: number): { keys: string[]; args: (string | number)[] } {
+    const keys: string[] = [];
+    const args: (string | number)[] = ["consume", now];
+    for (const [gate, section] of this.#sections) {
+      args.push(...gate.encoded);
+      const count = args.push(section.size) - 1;
+      let plain = true;
+      for (const [key, callers] of section) {
+        gate.pushKeys(keys, key);
+        plain &&= callers.length === 1 && isPlain(callers[0] as Caller);
+      }
+      if (plain) args[count] = -section.size;
+      else for (const callers of section.values()) pushRuns(args, callers);
+    }
+    return { keys, args };
+  }
+
+  answer(reply: readonly unknown[], sent: number): void {
+    const now = Number(reply[0]);
+    let at = 1;
+    for (const [gate, section] of this.#sections) {
+      for (const [tag, callers] of section) at = answerKey(gate, tag, callers, reply, at, now, sent);
+    }
+  }
+
+  /** Rejects those whose time is over; returns the next deadline, if anybody still waits. */
+  expire(now: number): number | undefined {
+    let next = Number.POSITIVE_INFINITY;
+    for (const section of this.#sections.values()) {
+      for (const callers of section.values()) {
+        for (const caller of callers) {
+          if (caller.deadline > now) {
+            next = Math.min(next, caller.deadline);
+            continue;
+          }
+          if (caller.resolve === nobody) continue;
+          const { reject } = caller;
+          // it keeps its place, for the answer is read in order; a late reply is handed to nobody
+          caller.resolve = caller.reject = nobody;
+          reject(timeoutError(caller.timeout));
+        }
+      }
+    }
+    return next === Number.POSITIVE_INFINITY ? undefined : next;
+  }
+
+  fail(error: unknown): void {
+    for (const section of this.#sections.values()) {
+      for (const callers of section.values()) for (const caller of callers) caller.reject(error);
+    }
+  }
+}
+
+/** Cost and count of each run of equal costs; a negative count means that another run follows. */
+function pushRuns(args: (string | number)[], callers: readonly Caller[]): void {
+  for (let from = 0, to = 0; from < callers.length; from = to) {
+    to = runEnd(callers, from);
+    let asked = 0;
+    for (let at = from; at < to; at++) asked += (callers[at] as Caller).count;
+    args.push((callers[from] as Caller).cost, to < callers.length ? -asked : asked);
+  }
+}
+
+function runEnd(callers: readonly Caller[], from: number): number {
+  const { cost } = callers[from] as Caller;
+  let to = from + 1;
+  while (to < callers.length && (callers[to] as Caller).cost === cost) to += 1;
+  return to;
+}
+
+/** Reads the rows of one key, runs the steps again for each caller in order, and hands out the answers. */
+function answerKey(
+  gate: RedisGate,
+  tag: string,
+  callers: readonly Caller[],
+  reply: readonly unknown[],
+  start: number,
+  now: number,
+  sent: number,
+): number {
+  const { parts, policies } = gate;
+  let at = start;
+  for (const part of parts) if (!part.logged) loadRow(part.row, textOf(reply[at++]));
+  const only = parts[0] as Part;
+  if (parts.length === 1 && !only.logged) {
+    for (const { cost, count, resolve } of callers) {
+      let granted = 0;
+      let answer = stepOnce(only, now, cost);
+      while (answer.start <= now && ++granted < count) answer = stepOnce(only, now, cost);
+      const allowed = granted > 0;
+      const wait = allowed ? 0 : answer.start - now;
+      const reset = Math.max(0, answer.resetAt - now);
+      if (!allowed) gate.denied(tag, cost, [wait, answer.remaining, reset], sent);
+      resolve(decideOne(policies, allowed, wait, answer.remaining, reset), granted, now);
+    }
+    return at;
+  }
+  for (let from = 0, to = 0; from < callers.length; from = to) {
+    to = runEnd(callers, from);
+    const logs = parts.map((part) => {
+      if (!part.logged) return undefined;
+      const figures = logFigures(reply, at);
+      at += figuresPerLog;
+      return figures;
+    });
+    let index = 0;
+    for (const { cost, count, resolve } of callers.slice(from, to)) {
+      let findings: number[] = [];
+      let granted = 0;
+      for (let left = count; left > 0; left--, index++) {
+        const next = ask(parts, logs, index, cost, now);
+        if (next.some((figure, place) => place % numbersPerPolicy === 0 && figure > 0)) {
+          if (granted === 0) findings = next;
+          continue;
+        }
+        granted += 1;
+        parts.forEach((part, place) => {
+          if (!part.logged) take(part, now, now, cost, next, place * numbersPerPolicy);
+        });
+        findings = next;
+      }
+      if (granted === 0) gate.denied(tag, cost, findings, sent);
+      resolve(decideMany(policies, findings, granted > 0), granted, now);
+    }
+  }
+  return at;
+}
+
+/** What every policy says to the call at `index` of a run. */
+function ask(
+  parts: readonly Part[],
+  logs: readonly (LogFigures | undefined)[],
+  index: number,
+  cost: number,
+  now: number,
+): number[] {
+  const findings: number[] = [];
+  parts.forEach((part, place) => {
+    const figures = logs[place];
+    if (figures === undefined) look(part, now, cost, findings, place * numbersPerPolicy);
+    else noteLog(figures, index, cost, findings, place * numbersPerPolicy);
+  });
+  return findings;
+}

@@ -1,0 +1,61 @@
+import type { Clock } from "../../core/clock.js";
+
+interface Denial {
+  readonly cost: number;
+  /** µs on the local clock: surely refused before. */
+  readonly until: number;
+  /** µs on the local clock: when the findings were true at the latest. */
+  readonly learned: number;
+  /** As in a verdict. */
+  readonly findings: readonly number[];
+}
+
+/** The longest that a refusal is believed, µs; and how much of it, for clocks that run unequally fast. */
+const longest = 3600e6;
+const believed = 0.999;
+
+/**
+ * The refusals that still hold: a spent key is answered from here. The store's clock was read between the moments at which
+ * the question was sent and the answer came, so a refusal holds at least until its wait has passed since it was sent.
+ */
+export class Denials {
+  readonly #clock: Clock;
+  readonly #maxKeys: number;
+  readonly #denials = new Map<string, Denial>();
+
+  constructor(clock: Clock, maxKeys: number) {
+    this.#clock = clock;
+    this.#maxKeys = maxKeys;
+  }
+
+  /** What the store would say, if it has refused the same cost and nothing can have changed; waits never too short. */
+  find(tag: string, cost: number): number[] | undefined {
+    const denial = this.#denials.get(tag);
+    if (denial === undefined || denial.cost !== cost) return undefined;
+    const now = this.#clock.now();
+    if (now >= denial.until) {
+      this.#denials.delete(tag);
+      return undefined;
+    }
+    const passed = now - denial.learned;
+    return denial.findings.map((figure, place) => (place % 3 === 1 ? figure : Math.max(0, figure - passed)));
+  }
+
+  /** The store refused `cost`, asked at `sent` on the local clock. */
+  learn(tag: string, cost: number, findings: readonly number[], sent: number): void {
+    let wait = 0;
+    for (let at = 0; at < findings.length; at += 3) wait = Math.max(wait, findings[at] as number);
+    if (wait === Number.POSITIVE_INFINITY) return;
+    const until = sent + Math.min(wait, longest) * believed;
+    this.#denials.delete(tag);
+    if (this.#denials.size >= this.#maxKeys) {
+      const [oldest] = this.#denials.keys();
+      this.#denials.delete(oldest as string);
+    }
+    this.#denials.set(tag, { cost, until, learned: this.#clock.now(), findings });
+  }
+
+  forget(tag: string): void {
+    this.#denials.delete(tag);
+  }
+}

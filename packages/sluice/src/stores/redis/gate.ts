@@ -1,0 +1,191 @@
+import { withDeadline } from "../../core/deadline.js";
+import { type Decision, decideMany, decideOne, type Findings, numbersPerPolicy } from "../../core/decision.js";
+import type { Policy } from "../../core/policy.js";
+import type { Driver, Gate, Script } from "../../core/store.js";
+import type { Batcher } from "./batch.js";
+import type { Denials } from "./denials.js";
+import { inner, keyStart, slotOf } from "./keys.js";
+import type { Link } from "./link.js";
+import type { Lots } from "./lots.js";
+import {
+  amend,
+  encodeLimiter,
+  figuresPerLog,
+  loadRow,
+  logFigures,
+  noteLog,
+  type Part,
+  partsOf,
+  rowText,
+  textOf,
+} from "./replay.js";
+
+/** What the gates of one store share. */
+export interface Station {
+  readonly link: Link;
+  readonly script: Script;
+  readonly batcher: Batcher;
+  readonly prefix: string;
+  /** µs for the script to reason at; 0 for the server's own clock. */
+  readonly now: () => number;
+  readonly denials: (() => Denials) | undefined;
+  readonly lots: (() => Lots) | undefined;
+}
+
+/** A grant of one ask, as it can be corrected. */
+export interface Grant {
+  readonly tag: string;
+  readonly cost: number;
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+  readonly stamps: readonly number[];
+}
+
+/** One limiter on a Redis store. A key is its escaped form, `tag`, from here on. */
+export class RedisGate implements Gate {
+  readonly driver: Driver;
+  readonly policies: readonly Policy[];
+  readonly parts: readonly Part[];
+  /** As the script reads it. */
+  readonly encoded: readonly (string | number)[];
+  readonly #station: Station;
+  readonly #starts: readonly string[];
+  readonly #denials: Denials | undefined;
+  readonly #lots: Lots | undefined;
+
+  constructor(driver: Driver, station: Station, limiter: string, policies: readonly Policy[]) {
+    this.driver = driver;
+    this.policies = policies;
+    this.parts = partsOf(policies);
+    this.encoded = encodeLimiter(policies);
+    this.#station = station;
+    this.#starts = policies.map(({ name }) => keyStart(station.prefix, limiter, name));
+    this.#denials = station.denials?.();
+    this.#lots = station.lots?.();
+  }
+
+  /** On a cluster, the slot of a key; else 0. */
+  slot(tag: string): number {
+    return this.#station.link.connection.cluster ? slotOf(tag) : 0;
+  }
+
+  /** The names of a key's rows. */
+  pushKeys(keys: string[], tag: string): void {
+    for (const start of this.#starts) keys.push(`${start}${tag}}`);
+  }
+
+  consume(key: string, cost: number, timeout: number): Decision | Promise<Decision> {
+    const tag = inner(key);
+    const findings = this.#denials?.find(tag, cost);
+    if (findings !== undefined) {
+      return this.policies.length === 1
+        ? decideOne(this.policies, false, findings[0] as number, findings[1] as number, findings[2] as number)
+        : decideMany(this.policies, findings, false);
+    }
+    const { batcher } = this.#station;
+    const lots = this.#lots;
+    if (lots === undefined) return batcher.consume(this, tag, cost, timeout);
+    const spent = lots.spend(this.policies, tag, cost);
+    if (spent !== undefined) return spent;
+    return batcher.consume(this, tag, cost, timeout).then((decision) => {
+      if (decision.allowed) {
+        // a lot that cannot be had changes nothing for this call, and the next one asks for itself
+        lots.refill(tag, decision, (count) => batcher.lot(this, tag, count, timeout)).catch(() => lots.forget(tag));
+      }
+      return decision;
+    });
+  }
+
+  /** The store refused a call. */
+  denied(tag: string, cost: number, findings: readonly number[], sent: number): void {
+    this.#denials?.learn(tag, cost, findings, sent);
+  }
+
+  async amend(key: string, delta: number, timeout: number): Promise<Findings> {
+    const tag = inner(key);
+    if (delta < 0) this.#denials?.forget(tag);
+    const reply = await this.#ask(["amend", delta], tag, this.policies.map(() => -1), timeout);
+    const now = Number(reply[0]);
+    const findings: number[] = [];
+    let at = 1;
+    this.parts.forEach((part, place) => {
+      if (part.logged) {
+        noteLog(logFigures(reply, at), 0, 0, findings, place * numbersPerPolicy);
+        at += figuresPerLog;
+        return;
+      }
+      const text = textOf(reply[at++]);
+      loadRow(part.row, text);
+      // what was never seen has nothing to give back
+      amend(part, now, text === null && delta < 0 ? 0 : delta, findings, place * numbersPerPolicy);
+    });
+    return findings;
+  }
+
+  async reset(key: string, timeout: number): Promise<void> {
+    const tag = inner(key);
+    this.#forget(tag);
+    const keys: string[] = [];
+    this.pushKeys(keys, tag);
+    const { link } = this.#station;
+    const sent = link.send(["DEL", ...keys], keys[0] as string);
+    await withDeadline(sent, timeout, nobody, () => link.late());
+    this.#forget(tag);
+  }
+
+  /** Takes a grant back: as if it had not been, where nothing has happened since. */
+  async undo({ tag, cost, before, after, stamps }: Grant, timeout: number): Promise<void> {
+    this.#denials?.forget(tag);
+    const grants = this.policies.flatMap((_, place) => [before[place], after[place], stamps[place]] as (string | number)[]);
+    await this.#ask(["undo", cost], tag, grants, timeout);
+    this.#denials?.forget(tag);
+  }
+
+  /** Corrects what a grant cost, as of its start. */
+  async settle({ tag, stamps }: Grant, delta: number, timeout: number): Promise<void> {
+    if (delta === 0) return;
+    if (delta < 0) this.#denials?.forget(tag);
+    await this.#ask(["amend", delta], tag, stamps, timeout);
+    if (delta < 0) this.#denials?.forget(tag);
+  }
+
+  /** Gives unspent lots back. */
+  async leave(timeout: number): Promise<void> {
+    const lots = Array.from(this.#lots?.drain() ?? []);
+    const returned = lots.map(({ tag, left, stamp }) =>
+      this.#ask(["amend", -left], tag, this.policies.map(() => stamp), timeout),
+    );
+    // what cannot be given back runs out by itself
+    await Promise.allSettled(returned);
+  }
+
+  /** What a grant wrote: the rows that are loaded now. */
+  rowTexts(): string[] {
+    return this.parts.map((part) => (part.logged ? "" : rowText(part.row)));
+  }
+
+  async #ask(
+    verb: readonly (string | number)[],
+    tag: string,
+    rest: readonly (string | number)[],
+    timeout: number,
+  ): Promise<readonly unknown[]> {
+    const { link, script, now } = this.#station;
+    const keys: string[] = [];
+    this.pushKeys(keys, tag);
+    const [name, ...figures] = verb;
+    const args = [name as string, now(), ...figures, ...this.encoded, ...rest];
+    const asked = link.run(script, keys, args, keys[0] as string);
+    return (await withDeadline(asked, timeout, nobody, () => link.late())) as readonly unknown[];
+  }
+
+  /** Its state is the server's. */
+  forget(): void {}
+
+  #forget(tag: string): void {
+    this.#denials?.forget(tag);
+    this.#lots?.forget(tag);
+  }
+}
+
+function nobody(): void {}

@@ -1,0 +1,88 @@
+import { asText, ignore, type RedisConnection, reconnectDelay, type Subscribe, subscribed } from "./connection.js";
+
+/** What ioredis 5 and 6 and iovalkey share, alone and as a cluster. */
+export interface IoredisClient {
+  readonly isCluster: boolean;
+  readonly options: { readonly keyPrefix?: string };
+  createBuiltinCommand(name: string): { string(this: Sender): Command };
+  sendCommand(command: Command): Promise<unknown>;
+  duplicate(...overrides: unknown[]): Subscriber;
+}
+
+interface Sender {
+  readonly options: object;
+  sendCommand(command: Command): Command;
+}
+
+interface Command {
+  args: readonly string[];
+  keys?: readonly string[];
+  pipelineIndex?: number;
+}
+
+type CommandClass = new (
+  name: string,
+  args: readonly string[],
+  options: { readonly keyPrefix: string | undefined; readonly replyEncoding: "utf8" },
+) => Command;
+
+interface Subscriber {
+  on(event: string, listener: (...values: string[]) => void): unknown;
+  subscribe(channel: string): Promise<unknown>;
+  disconnect(): void;
+}
+
+export function isIoredis(client: object): client is IoredisClient {
+  const { createBuiltinCommand, sendCommand, duplicate } = client as Partial<IoredisClient>;
+  return [createBuiltinCommand, sendCommand, duplicate].every((method) => typeof method === "function");
+}
+
+/** The client's own class of commands, asked of the client: nothing of it is imported, and any version of it serves. */
+function commandClass(client: IoredisClient): CommandClass {
+  const sample = client.createBuiltinCommand("ping").string.call({ options: {}, sendCommand: (command) => command });
+  return sample.constructor as CommandClass;
+}
+
+export function ioredisConnection(client: IoredisClient): RedisConnection {
+  const Command = commandClass(client);
+  const { keyPrefix } = client.options;
+  const options = { keyPrefix, replyEncoding: "utf8" } as const;
+
+  return {
+    send(args, key) {
+      const name = asText(args[0] as string).toLowerCase();
+      const rest = args.slice(1).map(asText);
+      const command = new Command(name, keyPrefix ? rest : [], options);
+      if (!keyPrefix) {
+        // The constructor flattens and scans its arguments, which costs as much as everything else; ours need neither
+        command.args = rest;
+        command.keys = [key];
+      }
+      // A part of a pipeline whose beginning is missing: what the client rejects when its connection breaks, whereas it
+      // sends other commands again, though they may have been executed. Nor does automatic pipelining hold this one back.
+      command.pipelineIndex = -1;
+      return client.sendCommand(command);
+    },
+    cluster: client.isCluster,
+    subscribe: subscribeOn(client),
+  };
+}
+
+function subscribeOn(client: IoredisClient): Subscribe {
+  const settings = { lazyConnect: true, enableOfflineQueue: true };
+  return (channel, onMessage) => {
+    const subscriber = client.isCluster
+      ? client.duplicate([], { ...settings, clusterRetryStrategy: reconnectDelay })
+      : client.duplicate({
+          ...settings,
+          autoResubscribe: true,
+          maxRetriesPerRequest: null,
+          retryStrategy: reconnectDelay,
+        });
+    subscriber.on("error", ignore);
+    subscriber.on("message", (from, message) => {
+      if (from === channel) onMessage(message as string);
+    });
+    return subscribed(subscriber.subscribe(channel), () => subscriber.disconnect());
+  };
+}

@@ -1,0 +1,112 @@
+import type { Clock } from "../../core/clock.js";
+import { type Decision, decideOne } from "../../core/decision.js";
+import type { Policy } from "../../core/policy.js";
+
+/** What was taken ahead for a key. */
+interface Lot {
+  left: number;
+  /** µs on the local clock: spent no later. */
+  until: number;
+  /** µs on the local clock. */
+  learned: number;
+  /** µs on the store's clock: the moment that the grant counts from. */
+  stamp: number;
+  /** What the store said remained behind the lot; µs until it would be as never seen. */
+  remaining: number;
+  reset: number;
+  /** How much to take the next time. */
+  size: number;
+}
+
+export interface PrefetchOptions {
+  readonly max: number;
+  /** µs */
+  readonly maxAge: number;
+}
+
+/** Takes up to `count` calls at once. */
+type Fetch = (count: number) => Promise<Taken>;
+
+/** What the store granted, as of its own moment. */
+export interface Taken {
+  readonly decision: Decision;
+  readonly granted: number;
+  /** µs on the store's clock. */
+  readonly now: number;
+}
+
+/** How much of what remains at the store a lot may take: the rest is for other processes. */
+const share = 8;
+/** Keys with lots; of one more, the oldest lot is lost, which only admits less. */
+const mostLots = 10_000;
+
+/**
+ * Calls taken ahead in lots and spent here. A lot doubles while it is spent within its age, and shrinks to nothing as
+ * the store runs low, so that near the limit every call is asked for. The store has counted a lot before any of it is
+ * spent, so what is admitted exceeds the policy's bound by at most what flows in during `maxAge`.
+ */
+export class Lots {
+  readonly #clock: Clock;
+  readonly #options: PrefetchOptions;
+  readonly #lots = new Map<string, Lot>();
+
+  constructor(clock: Clock, options: PrefetchOptions) {
+    this.#clock = clock;
+    this.#options = options;
+  }
+
+  /** A decision from the lot of the key, if it has enough left. */
+  spend(policies: readonly Policy[], tag: string, cost: number): Decision | undefined {
+    const lot = this.#lots.get(tag);
+    if (lot === undefined || lot.left < cost) return undefined;
+    const now = this.#clock.now();
+    if (now >= lot.until) {
+      this.#lots.delete(tag);
+      return undefined;
+    }
+    lot.left -= cost;
+    return decideOne(policies, true, 0, lot.remaining + lot.left, Math.max(0, lot.reset - (now - lot.learned)));
+  }
+
+  /** Takes the next lot, after a call that had to be asked for was granted. */
+  async refill(tag: string, decision: Decision, fetch: Fetch): Promise<void> {
+    const lot = this.#lots.get(tag);
+    const sent = this.#clock.now();
+    const grown = lot === undefined ? 1 : lot.size * 2;
+    const size = Math.min(grown, this.#options.max, Math.floor(decision.remaining / share));
+    if (size < 1 || (lot !== undefined && lot.left > 0)) {
+      if (size < 1) this.#lots.delete(tag);
+      return;
+    }
+    // the next turn must not take another while this one is under way
+    const next: Lot = { left: 0, until: 0, learned: sent, stamp: 0, remaining: 0, reset: 0, size };
+    this.#remember(tag, next);
+    const { decision: after, granted, now } = await fetch(size);
+    next.stamp = now;
+    next.left = granted;
+    next.until = sent + this.#options.maxAge;
+    next.learned = this.#clock.now();
+    next.remaining = after.remaining;
+    next.reset = after.resetAfter * 1000;
+  }
+
+  forget(tag: string): void {
+    this.#lots.delete(tag);
+  }
+
+  /** Empties every lot, and says what was left in those that could still be spent, and since when. */
+  *drain(): Iterable<{ readonly tag: string; readonly left: number; readonly stamp: number }> {
+    const now = this.#clock.now();
+    for (const [tag, { left, until, stamp }] of this.#lots) if (left > 0 && now < until) yield { tag, left, stamp };
+    this.#lots.clear();
+  }
+
+  #remember(tag: string, lot: Lot): void {
+    this.#lots.delete(tag);
+    if (this.#lots.size >= mostLots) {
+      const [oldest] = this.#lots.keys();
+      this.#lots.delete(oldest as string);
+    }
+    this.#lots.set(tag, lot);
+  }
+}

@@ -1,0 +1,1021 @@
+// Written by scripts/programs.mjs from algorithms/fixed-window/fixed-window.lua, algorithms/sliding-counter/sliding-counter.lua, algorithms/sliding-window/sliding-window.lua, algorithms/token-bucket/continuous.lua, algorithms/token-bucket/interval.lua, stores/redis/driver.lua. Do not edit.
+import type { Script } from "../../core/store.js";
+
+export const limiterScript: Script = {
+  text:
+    "local algorithms = {\n" +
+    "[\"fixed-window\"] = function()\n" +
+    "local OPENED, USED, SEEN, LATEST = 1, 2, 3, 4\n" +
+    "local function heal(row, clock, p)\n" +
+    "local seen = row[SEEN] > 0 and row[SEEN] or row[OPENED]\n" +
+    "if clock >= seen then\n" +
+    "return clock\n" +
+    "end\n" +
+    "local back = seen - clock\n" +
+    "if back <= p[2] then\n" +
+    "return seen\n" +
+    "end\n" +
+    "local opened = math.max(0, row[OPENED] - back)\n" +
+    "row[OPENED] = p[3] == 1 and opened - opened % p[2] or opened\n" +
+    "if row[SEEN] > 0 then\n" +
+    "row[SEEN] = clock\n" +
+    "end\n" +
+    "if row[LATEST] > 0 then\n" +
+    "row[LATEST] = math.max(0, row[LATEST] - back)\n" +
+    "end\n" +
+    "return clock\n" +
+    "end\n" +
+    "local function usedAt(row, moment, p)\n" +
+    "return moment < row[OPENED] + p[2] and row[USED] or 0\n" +
+    "end\n" +
+    "local function spend(row, start, cost, p)\n" +
+    "local used = usedAt(row, start, p)\n" +
+    "if used == 0 then\n" +
+    "row[OPENED] = p[3] == 1 and start - start % p[2] or start\n" +
+    "end\n" +
+    "row[USED] = math.min(used + cost, 9007199254740991)\n" +
+    "end\n" +
+    "return {\n" +
+    "columns = 4,\n" +
+    "step = function(row, clock, earliest, latest, cost, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "local start = math.max(now, earliest, row[LATEST])\n" +
+    "if cost > p[1] then\n" +
+    "start = math.huge\n" +
+    "elseif usedAt(row, start, p) + cost > p[1] then\n" +
+    "start = row[OPENED] + p[2]\n" +
+    "end\n" +
+    "local waits = start > now\n" +
+    "if (waits and start or clock) <= latest then\n" +
+    "row[SEEN] = waits and now or 0\n" +
+    "row[LATEST] = waits and start or 0\n" +
+    "spend(row, start, cost, p)\n" +
+    "end\n" +
+    "return waits and start or clock\n" +
+    "end,\n" +
+    "amend = function(row, clock, stamp, delta, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "local latest = row[LATEST]\n" +
+    "local moment = math.max(now, latest)\n" +
+    "if latest <= now then\n" +
+    "row[SEEN] = 0\n" +
+    "row[LATEST] = 0\n" +
+    "end\n" +
+    "local opened = row[OPENED]\n" +
+    "local correctable = usedAt(row, moment, p) > 0\n" +
+    "and (stamp == -1 or (stamp >= opened and stamp < opened + p[2]))\n" +
+    "if delta > 0 and (correctable or stamp == -1) then\n" +
+    "spend(row, moment, delta, p)\n" +
+    "elseif delta < 0 and correctable then\n" +
+    "row[USED] = math.max(0, row[USED] + delta)\n" +
+    "end\n" +
+    "end,\n" +
+    "remaining = function(row, clock, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "return row[LATEST] > now and 0 or math.max(0, p[1] - usedAt(row, now, p))\n" +
+    "end,\n" +
+    "resetAt = function(row, p)\n" +
+    "return row[USED] == 0 and row[LATEST] or row[OPENED] + p[2]\n" +
+    "end,\n" +
+    "}\n" +
+    "end,\n" +
+    "[\"sliding-counter\"] = function()\n" +
+    "local OPENED, BEFORE, USED, SEEN, LATEST = 1, 2, 3, 4, 5\n" +
+    "local largestExact = 9007199254740991\n" +
+    "local function productError(a, b, product)\n" +
+    "local splitA = 134217729 * a\n" +
+    "local highA = splitA - (splitA - a)\n" +
+    "local lowA = a - highA\n" +
+    "local splitB = 134217729 * b\n" +
+    "local highB = splitB - (splitB - b)\n" +
+    "local lowB = b - highB\n" +
+    "return highA * highB - product + highA * lowB + lowA * highB + lowA * lowB\n" +
+    "end\n" +
+    "local function floorMulDiv(a, b, c)\n" +
+    "local product = a * b\n" +
+    "local quotient = math.floor(product / c)\n" +
+    "if product <= largestExact then\n" +
+    "return quotient\n" +
+    "end\n" +
+    "local back = quotient * c\n" +
+    "local remainder = product - back + (productError(a, b, product) - productError(quotient, c, back))\n" +
+    "while remainder < 0 do\n" +
+    "quotient = quotient - 1\n" +
+    "remainder = remainder + c\n" +
+    "end\n" +
+    "while remainder >= c do\n" +
+    "quotient = quotient + 1\n" +
+    "remainder = remainder - c\n" +
+    "end\n" +
+    "return quotient\n" +
+    "end\n" +
+    "local function ceilMulDiv(a, b, c)\n" +
+    "local down = floorMulDiv(a, b, c)\n" +
+    "local product = a * b\n" +
+    "local back = down * c\n" +
+    "if product - back + (productError(a, b, product) - productError(down, c, back)) == 0 then\n" +
+    "return down\n" +
+    "end\n" +
+    "return down + 1\n" +
+    "end\n" +
+    "local function heal(row, clock, p)\n" +
+    "local seen = row[SEEN] > 0 and row[SEEN] or row[OPENED]\n" +
+    "if clock >= seen then\n" +
+    "return clock\n" +
+    "end\n" +
+    "local back = seen - clock\n" +
+    "if back <= p[2] then\n" +
+    "return seen\n" +
+    "end\n" +
+    "local opened = math.max(0, row[OPENED] - back)\n" +
+    "row[OPENED] = opened - opened % p[2]\n" +
+    "if row[SEEN] > 0 then\n" +
+    "row[SEEN] = clock\n" +
+    "end\n" +
+    "if row[LATEST] > 0 then\n" +
+    "row[LATEST] = math.max(0, row[LATEST] - back)\n" +
+    "end\n" +
+    "return clock\n" +
+    "end\n" +
+    "local function faded(before, elapsed, p)\n" +
+    "return before == 0 and 0 or ceilMulDiv(before, p[2] - elapsed, p[2])\n" +
+    "end\n" +
+    "local function openedAt(row, moment, p)\n" +
+    "return moment < row[OPENED] + p[2] and row[OPENED] or moment - moment % p[2]\n" +
+    "end\n" +
+    "local function beforeAt(row, moment, p)\n" +
+    "local age = moment - row[OPENED]\n" +
+    "return age < p[2] and row[BEFORE] or age < 2 * p[2] and row[USED] or 0\n" +
+    "end\n" +
+    "local function usedAt(row, moment, p)\n" +
+    "return moment - row[OPENED] < p[2] and row[USED] or 0\n" +
+    "end\n" +
+    "local function firstFit(row, from, cost, p)\n" +
+    "local opened = openedAt(row, from, p)\n" +
+    "local before = beforeAt(row, from, p)\n" +
+    "local used = usedAt(row, from, p)\n" +
+    "local free = p[1] - used - cost\n" +
+    "if free >= 0 then\n" +
+    "if faded(before, from - opened, p) <= free then\n" +
+    "return from\n" +
+    "end\n" +
+    "return opened + p[2] - floorMulDiv(free, p[2], before)\n" +
+    "end\n" +
+    "return opened + 2 * p[2] - floorMulDiv(p[1] - cost, p[2], used)\n" +
+    "end\n" +
+    "local function turn(row, moment, p)\n" +
+    "local opened = openedAt(row, moment, p)\n" +
+    "local before = beforeAt(row, moment, p)\n" +
+    "row[USED] = usedAt(row, moment, p)\n" +
+    "row[BEFORE] = before\n" +
+    "row[OPENED] = opened\n" +
+    "end\n" +
+    "local function takeFrom(row, column, cost)\n" +
+    "local taken = math.min(cost, row[column])\n" +
+    "row[column] = row[column] - taken\n" +
+    "return taken\n" +
+    "end\n" +
+    "return {\n" +
+    "columns = 5,\n" +
+    "step = function(row, clock, earliest, latest, cost, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "local start = cost > p[1] and math.huge or firstFit(row, math.max(now, earliest, row[LATEST]), cost, p)\n" +
+    "local waits = start > now\n" +
+    "if (waits and start or clock) <= latest then\n" +
+    "row[SEEN] = waits and now or 0\n" +
+    "row[LATEST] = waits and start or 0\n" +
+    "turn(row, start, p)\n" +
+    "row[USED] = row[USED] + cost\n" +
+    "end\n" +
+    "return waits and start or clock\n" +
+    "end,\n" +
+    "amend = function(row, clock, stamp, delta, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "if row[LATEST] <= now then\n" +
+    "row[SEEN] = 0\n" +
+    "row[LATEST] = 0\n" +
+    "turn(row, now, p)\n" +
+    "end\n" +
+    "local opened = row[OPENED]\n" +
+    "local inCurrent = stamp == -1 or stamp >= opened\n" +
+    "local inBefore = stamp == -1 or (stamp < opened and stamp >= opened - p[2])\n" +
+    "if delta > 0 then\n" +
+    "if inCurrent then\n" +
+    "row[USED] = math.min(row[USED] + delta, largestExact)\n" +
+    "elseif inBefore then\n" +
+    "row[BEFORE] = math.min(row[BEFORE] + delta, largestExact)\n" +
+    "end\n" +
+    "else\n" +
+    "local left = -delta\n" +
+    "if inCurrent then\n" +
+    "left = left - takeFrom(row, USED, left)\n" +
+    "end\n" +
+    "if inBefore then\n" +
+    "takeFrom(row, BEFORE, left)\n" +
+    "end\n" +
+    "end\n" +
+    "end,\n" +
+    "remaining = function(row, clock, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "if row[LATEST] > now then\n" +
+    "return 0\n" +
+    "end\n" +
+    "local elapsed = now - openedAt(row, now, p)\n" +
+    "return math.max(0, p[1] - usedAt(row, now, p) - faded(beforeAt(row, now, p), elapsed, p))\n" +
+    "end,\n" +
+    "resetAt = function(row, p)\n" +
+    "if row[USED] > 0 then\n" +
+    "return row[OPENED] + 2 * p[2]\n" +
+    "end\n" +
+    "return row[BEFORE] > 0 and row[OPENED] + p[2] or row[LATEST]\n" +
+    "end,\n" +
+    "}\n" +
+    "end,\n" +
+    "[\"sliding-window\"] = function()\n" +
+    "local headerFormat = '>ddddI4I4I4I4'\n" +
+    "local headerSize = 48\n" +
+    "local stampRange = 281474976710656\n" +
+    "local function callFormat(width)\n" +
+    "return width == 8 and '>I6I2' or '>I6I6'\n" +
+    "end\n" +
+    "local function costRange(width)\n" +
+    "return width == 8 and 65536 or stampRange\n" +
+    "end\n" +
+    "local function offsetOf(log, index)\n" +
+    "return headerSize + ((log.first + index - 1) % log.capacity) * log.width\n" +
+    "end\n" +
+    "local function callAt(log, index)\n" +
+    "local offset = offsetOf(log, index)\n" +
+    "local bytes = redis.call('GETRANGE', log.key, offset, offset + log.width - 1)\n" +
+    "local kept, sum = struct.unpack(callFormat(log.width), bytes)\n" +
+    "return log.newest - (log.newest % stampRange - kept) % stampRange, sum\n" +
+    "end\n" +
+    "local function writeCall(log, index, stamp, sum)\n" +
+    "redis.call('SETRANGE', log.key, offsetOf(log, index), struct.pack(callFormat(log.width), stamp % stampRange, sum))\n" +
+    "end\n" +
+    "local function readAll(log)\n" +
+    "local stamps, sums = {}, {}\n" +
+    "local ring = redis.call('GETRANGE', log.key, headerSize, -1)\n" +
+    "local form = callFormat(log.width)\n" +
+    "for index = 1, log.count do\n" +
+    "local kept, sum = struct.unpack(form, ring, ((log.first + index - 1) % log.capacity) * log.width + 1)\n" +
+    "stamps[index] = log.newest - (log.newest % stampRange - kept) % stampRange\n" +
+    "sums[index] = sum\n" +
+    "end\n" +
+    "return stamps, sums\n" +
+    "end\n" +
+    "local function writeAll(log, stamps, sums, width, spare)\n" +
+    "local form = callFormat(width)\n" +
+    "local calls = {}\n" +
+    "for index = 1, #stamps do\n" +
+    "calls[index] = struct.pack(form, stamps[index] % stampRange, sums[index])\n" +
+    "end\n" +
+    "log.width = width\n" +
+    "log.first = 0\n" +
+    "log.count = #stamps\n" +
+    "log.capacity = #stamps + spare\n" +
+    "redis.call('SET', log.key, string.rep('\\0', headerSize) .. table.concat(calls) .. string.rep('\\0', spare * width))\n" +
+    "log.changed = true\n" +
+    "end\n" +
+    "local function between(log, from, to)\n" +
+    "return (to - from) % costRange(log.width)\n" +
+    "end\n" +
+    "local function prefix(log, holds)\n" +
+    "local low, high, lowSum = 0, 1, log.base\n" +
+    "while high <= log.count do\n" +
+    "local stamp, sum = callAt(log, high)\n" +
+    "if not holds(stamp, sum) then\n" +
+    "break\n" +
+    "end\n" +
+    "low = high\n" +
+    "lowSum = sum\n" +
+    "high = high * 2\n" +
+    "end\n" +
+    "high = math.min(high, log.count + 1)\n" +
+    "while high - low > 1 do\n" +
+    "local middle = math.floor((low + high) / 2)\n" +
+    "local stamp, sum = callAt(log, middle)\n" +
+    "if holds(stamp, sum) then\n" +
+    "low = middle\n" +
+    "lowSum = sum\n" +
+    "else\n" +
+    "high = middle\n" +
+    "end\n" +
+    "end\n" +
+    "return low, lowSum\n" +
+    "end\n" +
+    "local function through(log, past)\n" +
+    "if log.newest <= past then\n" +
+    "return log.count, log.top\n" +
+    "end\n" +
+    "return prefix(log, function(stamp)\n" +
+    "return stamp <= past\n" +
+    "end)\n" +
+    "end\n" +
+    "local function dropThrough(log, past)\n" +
+    "if log.count == 0 then\n" +
+    "return\n" +
+    "end\n" +
+    "local gone, sum = through(log, past)\n" +
+    "if gone > 0 then\n" +
+    "log.first = (log.first + gone) % log.capacity\n" +
+    "log.count = log.count - gone\n" +
+    "log.base = sum\n" +
+    "log.changed = true\n" +
+    "end\n" +
+    "end\n" +
+    "local function push(log, stamp, cost)\n" +
+    "log.top = (log.top + cost) % costRange(log.width)\n" +
+    "log.changed = true\n" +
+    "if log.count > 0 and log.newest == stamp then\n" +
+    "writeCall(log, log.count, stamp, log.top)\n" +
+    "return\n" +
+    "end\n" +
+    "log.newest = stamp\n" +
+    "if log.count == log.capacity then\n" +
+    "local stamps, sums = readAll(log)\n" +
+    "stamps[log.count + 1] = stamp\n" +
+    "sums[log.count + 1] = log.top\n" +
+    "writeAll(log, stamps, sums, log.width, math.floor(log.count / 8))\n" +
+    "return\n" +
+    "end\n" +
+    "log.count = log.count + 1\n" +
+    "writeCall(log, log.count, stamp, log.top)\n" +
+    "end\n" +
+    "local function dropNewest(log)\n" +
+    "log.count = log.count - 1\n" +
+    "if log.count == 0 then\n" +
+    "log.newest = 0\n" +
+    "log.base = log.top\n" +
+    "else\n" +
+    "log.newest = callAt(log, log.count)\n" +
+    "end\n" +
+    "end\n" +
+    "local function takeNewest(log, cost)\n" +
+    "while cost > 0 and log.count > 0 do\n" +
+    "local before = log.base\n" +
+    "if log.count > 1 then\n" +
+    "local _, sum = callAt(log, log.count - 1)\n" +
+    "before = sum\n" +
+    "end\n" +
+    "local taken = math.min(cost, between(log, before, log.top))\n" +
+    "cost = cost - taken\n" +
+    "log.top = (log.top - taken) % costRange(log.width)\n" +
+    "if log.top == before then\n" +
+    "dropNewest(log)\n" +
+    "else\n" +
+    "writeCall(log, log.count, log.newest, log.top)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "local function correct(log, stamp, delta)\n" +
+    "local stamps, sums = readAll(log)\n" +
+    "local before, shift = log.base, 0\n" +
+    "for index = 1, #stamps do\n" +
+    "local own = between(log, before, sums[index])\n" +
+    "before = sums[index]\n" +
+    "if stamps[index] == stamp and delta ~= 0 then\n" +
+    "local change = delta < 0 and -math.min(-delta, own) or delta\n" +
+    "delta = delta - change\n" +
+    "shift = shift + change\n" +
+    "end\n" +
+    "sums[index] = (sums[index] + shift) % costRange(log.width)\n" +
+    "end\n" +
+    "if shift == 0 then\n" +
+    "return\n" +
+    "end\n" +
+    "while #sums > 0 and sums[#sums] == (sums[#sums - 1] or log.base) do\n" +
+    "stamps[#stamps] = nil\n" +
+    "sums[#sums] = nil\n" +
+    "end\n" +
+    "log.newest = stamps[#stamps] or 0\n" +
+    "log.top = sums[#sums] or log.base\n" +
+    "writeAll(log, stamps, sums, log.width, log.capacity - #stamps)\n" +
+    "end\n" +
+    "local function heal(log, clock, p)\n" +
+    "local seen = log.seen > 0 and log.seen or log.newest\n" +
+    "if clock >= seen then\n" +
+    "return clock\n" +
+    "end\n" +
+    "local back = seen - clock\n" +
+    "if back <= p[2] then\n" +
+    "return seen\n" +
+    "end\n" +
+    "local stamps, sums = readAll(log)\n" +
+    "for index = 1, #stamps do\n" +
+    "stamps[index] = math.max(0, stamps[index] - back)\n" +
+    "end\n" +
+    "log.newest = math.max(0, log.newest - back)\n" +
+    "if log.seen > 0 then\n" +
+    "log.seen = clock\n" +
+    "end\n" +
+    "writeAll(log, stamps, sums, log.width, log.capacity - #stamps)\n" +
+    "return clock\n" +
+    "end\n" +
+    "local function usedAt(log, moment, p)\n" +
+    "local past = moment - p[2]\n" +
+    "if log.count == 0 or log.newest <= past then\n" +
+    "return 0\n" +
+    "end\n" +
+    "local _, sum = through(log, past)\n" +
+    "return between(log, sum, log.top)\n" +
+    "end\n" +
+    "local function firstFit(log, from, cost, p)\n" +
+    "local past = from - p[2]\n" +
+    "if log.count == 0 or log.newest <= past then\n" +
+    "return from\n" +
+    "end\n" +
+    "local _, gone = through(log, past)\n" +
+    "local over = between(log, gone, log.top) + cost - p[1]\n" +
+    "if over <= 0 then\n" +
+    "return from\n" +
+    "end\n" +
+    "local index = prefix(log, function(stamp, sum)\n" +
+    "return stamp <= past or between(log, gone, sum) < over\n" +
+    "end)\n" +
+    "return callAt(log, index + 1) + p[2]\n" +
+    "end\n" +
+    "return {\n" +
+    "open = function(key, p)\n" +
+    "local header = redis.call('GETRANGE', key, 0, headerSize - 1)\n" +
+    "local log = { key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0 }\n" +
+    "local width = p[3] <= 65535 and 8 or 12\n" +
+    "log.width = width\n" +
+    "if #header < headerSize then\n" +
+    "return log\n" +
+    "end\n" +
+    "log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =\n" +
+    "struct.unpack(headerFormat, header)\n" +
+    "if log.width < width then\n" +
+    "local stamps, sums = readAll(log)\n" +
+    "local sum, last = 0, log.base\n" +
+    "for index = 1, #sums do\n" +
+    "sum = sum + between(log, last, sums[index])\n" +
+    "last = sums[index]\n" +
+    "sums[index] = sum\n" +
+    "end\n" +
+    "log.base = 0\n" +
+    "log.top = sum\n" +
+    "writeAll(log, stamps, sums, width, log.capacity - #stamps)\n" +
+    "end\n" +
+    "return log\n" +
+    "end,\n" +
+    "save = function(log, lifetime)\n" +
+    "if log.changed then\n" +
+    "local header = struct.pack(\n" +
+    "headerFormat,\n" +
+    "log.newest,\n" +
+    "log.seen,\n" +
+    "log.base,\n" +
+    "log.top,\n" +
+    "log.first,\n" +
+    "log.count,\n" +
+    "log.capacity,\n" +
+    "log.width\n" +
+    ")\n" +
+    "redis.call('SETRANGE', log.key, 0, header)\n" +
+    "redis.call('PEXPIRE', log.key, lifetime)\n" +
+    "end\n" +
+    "end,\n" +
+    "step = function(log, clock, earliest, latest, cost, p)\n" +
+    "local now = heal(log, clock, p)\n" +
+    "local start = cost > p[1] and math.huge or firstFit(log, math.max(now, earliest, log.newest), cost, p)\n" +
+    "local waits = start > now\n" +
+    "if (waits and start or clock) <= latest then\n" +
+    "dropThrough(log, now - p[2])\n" +
+    "push(log, start, cost)\n" +
+    "log.seen = waits and now or 0\n" +
+    "end\n" +
+    "return waits and start or clock\n" +
+    "end,\n" +
+    "amend = function(log, clock, stamp, delta, p)\n" +
+    "local now = heal(log, clock, p)\n" +
+    "dropThrough(log, now - p[2])\n" +
+    "if delta < 0 and stamp == -1 then\n" +
+    "takeNewest(log, -delta)\n" +
+    "elseif delta < 0 then\n" +
+    "correct(log, stamp, delta)\n" +
+    "else\n" +
+    "local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))\n" +
+    "if stamp == -1 then\n" +
+    "push(log, math.max(now, log.newest), added)\n" +
+    "else\n" +
+    "correct(log, stamp, added)\n" +
+    "end\n" +
+    "end\n" +
+    "log.seen = log.newest > now and now or 0\n" +
+    "log.changed = true\n" +
+    "end,\n" +
+    "remaining = function(log, moment, p)\n" +
+    "local now = heal(log, moment, p)\n" +
+    "return log.newest > now and 0 or math.max(0, p[1] - usedAt(log, now, p))\n" +
+    "end,\n" +
+    "resetAt = function(log, p)\n" +
+    "return log.count == 0 and 0 or log.newest + p[2]\n" +
+    "end,\n" +
+    "}\n" +
+    "end,\n" +
+    "[\"token-bucket\"] = function()\n" +
+    "local TAT, PART, SEEN, LATEST, MOST = 1, 2, 3, 4, 5\n" +
+    "local horizon = 4503599627370496\n" +
+    "local function heal(row, clock, p)\n" +
+    "local seen = row[SEEN]\n" +
+    "if seen == 0 then\n" +
+    "seen = row[TAT] - p[5]\n" +
+    "if row[PART] > p[6] then\n" +
+    "seen = seen + 1\n" +
+    "end\n" +
+    "end\n" +
+    "if clock >= seen then\n" +
+    "return clock\n" +
+    "end\n" +
+    "local back = seen - clock\n" +
+    "if back <= p[5] then\n" +
+    "return seen\n" +
+    "end\n" +
+    "row[TAT] = row[TAT] - back\n" +
+    "if row[SEEN] > 0 then\n" +
+    "row[SEEN] = clock\n" +
+    "end\n" +
+    "if row[LATEST] > 0 then\n" +
+    "row[LATEST] = math.max(0, row[LATEST] - back)\n" +
+    "end\n" +
+    "return clock\n" +
+    "end\n" +
+    "local function spend(row, start, cost, p)\n" +
+    "local tat = row[TAT]\n" +
+    "if tat < start then\n" +
+    "tat = start\n" +
+    "row[PART] = 0\n" +
+    "end\n" +
+    "tat = tat + cost * p[2]\n" +
+    "if p[3] > 0 then\n" +
+    "local part = row[PART] + (cost * p[3]) % p[4]\n" +
+    "tat = tat + math.floor(cost * p[3] / p[4])\n" +
+    "if part >= p[4] then\n" +
+    "tat = tat + 1\n" +
+    "part = part - p[4]\n" +
+    "end\n" +
+    "row[PART] = part\n" +
+    "end\n" +
+    "row[TAT] = tat < horizon and tat or horizon\n" +
+    "end\n" +
+    "local function giveBack(row, now, stamp, cost, p)\n" +
+    "local latest = row[LATEST]\n" +
+    "local waiting = latest > now\n" +
+    "local part = row[PART] - (cost * p[3]) % p[4]\n" +
+    "row[TAT] = row[TAT] - cost * p[2] - math.floor(cost * p[3] / p[4])\n" +
+    "if part < 0 then\n" +
+    "row[TAT] = row[TAT] - 1\n" +
+    "part = part + p[4]\n" +
+    "end\n" +
+    "row[PART] = part\n" +
+    "if waiting and stamp == latest then\n" +
+    "row[LATEST] = math.max(0, row[TAT] - p[5] + (part > p[6] and 1 or 0))\n" +
+    "elseif waiting then\n" +
+    "local most = row[MOST]\n" +
+    "local floor = latest + most * p[2] + math.floor(most * p[3] / p[4])\n" +
+    "local floorPart = (most * p[3]) % p[4]\n" +
+    "if row[TAT] < floor or (row[TAT] == floor and part < floorPart) then\n" +
+    "row[TAT] = floor\n" +
+    "row[PART] = floorPart\n" +
+    "end\n" +
+    "end\n" +
+    "if row[TAT] < 0 then\n" +
+    "row[TAT] = 0\n" +
+    "row[PART] = 0\n" +
+    "end\n" +
+    "end\n" +
+    "local function affordable(count, whole, part, p)\n" +
+    "local needWhole = count * p[2] + math.floor(count * p[3] / p[4])\n" +
+    "return needWhole < whole or (needWhole == whole and (count * p[3]) % p[4] <= part)\n" +
+    "end\n" +
+    "return {\n" +
+    "columns = 5,\n" +
+    "step = function(row, clock, earliest, latest, cost, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "local start = now\n" +
+    "if earliest > start then\n" +
+    "start = earliest\n" +
+    "end\n" +
+    "if row[LATEST] > start then\n" +
+    "start = row[LATEST]\n" +
+    "end\n" +
+    "if cost > p[1] then\n" +
+    "start = math.huge\n" +
+    "else\n" +
+    "local due = row[TAT] + cost * p[2] - p[5]\n" +
+    "if p[4] > 1 then\n" +
+    "local part = row[PART] + (cost * p[3]) % p[4] - p[6]\n" +
+    "due = due + math.floor(cost * p[3] / p[4]) + (part > p[4] and 2 or part > 0 and 1 or 0)\n" +
+    "end\n" +
+    "if due > start then\n" +
+    "start = due < horizon and due or math.huge\n" +
+    "end\n" +
+    "end\n" +
+    "local waits = start > now\n" +
+    "if (waits and start or clock) <= latest then\n" +
+    "if waits then\n" +
+    "row[MOST] = row[LATEST] > now and math.max(row[MOST], cost) or cost\n" +
+    "row[SEEN] = now\n" +
+    "row[LATEST] = start\n" +
+    "else\n" +
+    "row[MOST] = 0\n" +
+    "row[SEEN] = 0\n" +
+    "row[LATEST] = 0\n" +
+    "end\n" +
+    "spend(row, start, cost, p)\n" +
+    "end\n" +
+    "return waits and start or clock\n" +
+    "end,\n" +
+    "amend = function(row, clock, stamp, delta, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "if delta > 0 then\n" +
+    "spend(row, stamp == -1 and now or 0, math.min(delta, p[7]), p)\n" +
+    "else\n" +
+    "giveBack(row, now, stamp, math.min(-delta, p[7]), p)\n" +
+    "end\n" +
+    "if row[TAT] > now + p[5] then\n" +
+    "row[SEEN] = now\n" +
+    "elseif row[LATEST] <= now then\n" +
+    "row[SEEN] = 0\n" +
+    "row[LATEST] = 0\n" +
+    "row[MOST] = 0\n" +
+    "end\n" +
+    "end,\n" +
+    "remaining = function(row, clock, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "if row[LATEST] > now then\n" +
+    "return 0\n" +
+    "end\n" +
+    "local tat = row[TAT]\n" +
+    "if tat < now or (tat == now and row[PART] == 0) then\n" +
+    "return p[1]\n" +
+    "end\n" +
+    "local whole = p[5] + now - tat\n" +
+    "if p[4] == 1 then\n" +
+    "return whole > 0 and math.floor(whole / p[2]) or 0\n" +
+    "end\n" +
+    "local part = p[6] - row[PART]\n" +
+    "if part < 0 then\n" +
+    "whole = whole - 1\n" +
+    "part = part + p[4]\n" +
+    "end\n" +
+    "if whole < 0 then\n" +
+    "return 0\n" +
+    "end\n" +
+    "local count = math.min(p[1], math.floor((whole + part / p[4]) / (p[2] + p[3] / p[4])))\n" +
+    "while not affordable(count, whole, part, p) do\n" +
+    "count = count - 1\n" +
+    "end\n" +
+    "while affordable(count + 1, whole, part, p) do\n" +
+    "count = count + 1\n" +
+    "end\n" +
+    "return count\n" +
+    "end,\n" +
+    "resetAt = function(row)\n" +
+    "return row[PART] > 0 and row[TAT] + 1 or row[TAT]\n" +
+    "end,\n" +
+    "}\n" +
+    "end,\n" +
+    "[\"token-bucket-interval\"] = function()\n" +
+    "local REFILL, MISSING, SEEN, LATEST, MOST = 1, 2, 3, 4, 5\n" +
+    "local function heal(row, clock, p)\n" +
+    "local seen = row[SEEN]\n" +
+    "if seen == 0 and row[MISSING] > 0 then\n" +
+    "seen = row[REFILL]\n" +
+    "end\n" +
+    "if clock >= seen then\n" +
+    "return clock\n" +
+    "end\n" +
+    "local back = seen - clock\n" +
+    "if back <= p[4] then\n" +
+    "return seen\n" +
+    "end\n" +
+    "row[REFILL] = math.max(0, row[REFILL] - back)\n" +
+    "if row[SEEN] > 0 then\n" +
+    "row[SEEN] = clock\n" +
+    "end\n" +
+    "if row[LATEST] > 0 then\n" +
+    "row[LATEST] = math.max(0, row[LATEST] - back)\n" +
+    "end\n" +
+    "return clock\n" +
+    "end\n" +
+    "local function advance(row, moment, p)\n" +
+    "local missing = row[MISSING]\n" +
+    "local refills = math.floor((moment - row[REFILL]) / p[3])\n" +
+    "if refills >= math.ceil(missing / p[2]) then\n" +
+    "row[REFILL] = moment\n" +
+    "row[MISSING] = 0\n" +
+    "elseif refills > 0 then\n" +
+    "row[REFILL] = row[REFILL] + refills * p[3]\n" +
+    "row[MISSING] = missing - refills * p[2]\n" +
+    "end\n" +
+    "end\n" +
+    "return {\n" +
+    "columns = 5,\n" +
+    "step = function(row, clock, earliest, latest, cost, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "local start = math.max(now, earliest, row[LATEST])\n" +
+    "if cost > p[1] then\n" +
+    "start = math.huge\n" +
+    "else\n" +
+    "local short = row[MISSING] + cost - p[1]\n" +
+    "if short > 0 then\n" +
+    "start = math.max(start, row[REFILL] + math.ceil(short / p[2]) * p[3])\n" +
+    "end\n" +
+    "end\n" +
+    "local waits = start > now\n" +
+    "if (waits and start or clock) <= latest then\n" +
+    "if waits then\n" +
+    "row[MOST] = row[LATEST] > now and math.max(row[MOST], cost) or cost\n" +
+    "row[SEEN] = now\n" +
+    "row[LATEST] = start\n" +
+    "else\n" +
+    "row[MOST] = 0\n" +
+    "row[SEEN] = 0\n" +
+    "row[LATEST] = 0\n" +
+    "end\n" +
+    "advance(row, start, p)\n" +
+    "row[MISSING] = row[MISSING] + cost\n" +
+    "end\n" +
+    "return waits and start or clock\n" +
+    "end,\n" +
+    "amend = function(row, clock, stamp, delta, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "local latest = row[LATEST]\n" +
+    "local waiting = latest > now\n" +
+    "if not waiting then\n" +
+    "row[SEEN] = 0\n" +
+    "row[LATEST] = 0\n" +
+    "row[MOST] = 0\n" +
+    "advance(row, now, p)\n" +
+    "end\n" +
+    "if delta > 0 then\n" +
+    "row[MISSING] = math.min(row[MISSING] + math.min(delta, p[5]), p[5])\n" +
+    "else\n" +
+    "local floor = (waiting and not (stamp ~= -1 and stamp == latest)) and row[MOST] or 0\n" +
+    "row[MISSING] = math.max(floor, row[MISSING] + delta)\n" +
+    "end\n" +
+    "end,\n" +
+    "remaining = function(row, clock, p)\n" +
+    "local now = heal(row, clock, p)\n" +
+    "if row[LATEST] > now then\n" +
+    "return 0\n" +
+    "end\n" +
+    "local missing = row[MISSING]\n" +
+    "local refills = math.floor((now - row[REFILL]) / p[3])\n" +
+    "if refills >= math.ceil(missing / p[2]) then\n" +
+    "return p[1]\n" +
+    "end\n" +
+    "return math.max(0, p[1] - missing + math.max(0, refills) * p[2])\n" +
+    "end,\n" +
+    "resetAt = function(row, p)\n" +
+    "local missing = row[MISSING]\n" +
+    "return missing == 0 and row[LATEST] or row[REFILL] + math.ceil(missing / p[2]) * p[3]\n" +
+    "end,\n" +
+    "}\n" +
+    "end,\n" +
+    "}\n" +
+    "local arguments = 2\n" +
+    "local function read()\n" +
+    "arguments = arguments + 1\n" +
+    "return ARGV[arguments]\n" +
+    "end\n" +
+    "local function number()\n" +
+    "arguments = arguments + 1\n" +
+    "return tonumber(ARGV[arguments])\n" +
+    "end\n" +
+    "local loaded = {}\n" +
+    "local function algorithm(name)\n" +
+    "local found = loaded[name]\n" +
+    "if not found then\n" +
+    "found = algorithms[name]()\n" +
+    "loaded[name] = found\n" +
+    "end\n" +
+    "return found\n" +
+    "end\n" +
+    "local now = tonumber(ARGV[2])\n" +
+    "if now == 0 then\n" +
+    "local time = redis.call('TIME')\n" +
+    "now = time[1] * 1000000 + time[2]\n" +
+    "end\n" +
+    "local function limiter()\n" +
+    "local policies = {}\n" +
+    "for index = 1, number() do\n" +
+    "local policy = { algorithm = algorithm(read()) }\n" +
+    "for place = 1, number() do\n" +
+    "policy[place] = number()\n" +
+    "end\n" +
+    "policies[index] = policy\n" +
+    "end\n" +
+    "return policies\n" +
+    "end\n" +
+    "local function lifetime(resetAt)\n" +
+    "return math.max(1, math.ceil((resetAt - now) / 1000)) + 100\n" +
+    "end\n" +
+    "local function fill(row, value)\n" +
+    "row[1], row[2], row[3], row[4], row[5] = tonumber(value) or 0, 0, 0, 0, 0\n" +
+    "if value and string.find(value, ' ', 1, true) then\n" +
+    "local column = 0\n" +
+    "for text in string.gmatch(value, '%S+') do\n" +
+    "column = column + 1\n" +
+    "row[column] = tonumber(text)\n" +
+    "end\n" +
+    "end\n" +
+    "return row\n" +
+    "end\n" +
+    "local function newRow(key, value)\n" +
+    "return fill({ 0, 0, 0, 0, 0, key = key, was = value }, value)\n" +
+    "end\n" +
+    "local function open(key, policy)\n" +
+    "local program = policy.algorithm\n" +
+    "if program.open then\n" +
+    "return program.open(key, policy)\n" +
+    "end\n" +
+    "return newRow(key, redis.call('GET', key))\n" +
+    "end\n" +
+    "local function write(key, row, resetAt)\n" +
+    "local value = string.format('%d', row[1])\n" +
+    "if row[2] ~= 0 or row[3] ~= 0 or row[4] ~= 0 or row[5] ~= 0 then\n" +
+    "local last = 5\n" +
+    "while row[last] == 0 do\n" +
+    "last = last - 1\n" +
+    "end\n" +
+    "for column = 2, last do\n" +
+    "value = value .. string.format(' %d', row[column])\n" +
+    "end\n" +
+    "end\n" +
+    "redis.call('SET', key, value, 'PX', string.format('%d', lifetime(resetAt)))\n" +
+    "end\n" +
+    "local function save(state, policy)\n" +
+    "local program = policy.algorithm\n" +
+    "local resetAt = program.resetAt(state, policy)\n" +
+    "if program.save then\n" +
+    "program.save(state, lifetime(resetAt))\n" +
+    "else\n" +
+    "write(state.key, state, resetAt)\n" +
+    "end\n" +
+    "end\n" +
+    "local function report(state, policy, granted, start, moment)\n" +
+    "local program = policy.algorithm\n" +
+    "local wait = start == math.huge and -1 or start - now\n" +
+    "local reset = math.max(0, program.resetAt(state, policy) - moment)\n" +
+    "return granted, wait, program.remaining(state, moment, policy), reset\n" +
+    "end\n" +
+    "local reply = { now }\n" +
+    "local verb = ARGV[1]\n" +
+    "local function consume(states, policies, asked, cost)\n" +
+    "local granted = asked\n" +
+    "local starts = {}\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "local program = policy.algorithm\n" +
+    "starts[index] = program.step(states[index], now, now, -1, cost, policy)\n" +
+    "if starts[index] > now then\n" +
+    "granted = 0\n" +
+    "elseif asked > 1 then\n" +
+    "granted = math.min(granted, math.floor(program.remaining(states[index], now, policy) / cost))\n" +
+    "end\n" +
+    "end\n" +
+    "if granted > 0 then\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "local program = policy.algorithm\n" +
+    "program.step(states[index], now, now, now, cost * granted, policy)\n" +
+    "states[index].changed = true\n" +
+    "if granted < asked then\n" +
+    "starts[index] = program.step(states[index], now, now, -1, cost, policy)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "return granted, starts\n" +
+    "end\n" +
+    "if verb == 'consume' then\n" +
+    "local at = 0\n" +
+    "while arguments < #ARGV do\n" +
+    "local policies = limiter()\n" +
+    "local count = #policies\n" +
+    "local only = policies[1]\n" +
+    "local keys = number()\n" +
+    "local plain = keys < 0\n" +
+    "local program = only.algorithm\n" +
+    "if plain and count == 1 and not program.open then\n" +
+    "local row = {}\n" +
+    "local call, step, resetAt = redis.call, program.step, program.resetAt\n" +
+    "local told = #reply\n" +
+    "for _ = 1, -keys do\n" +
+    "at = at + 1\n" +
+    "told = told + 1\n" +
+    "local key = KEYS[at]\n" +
+    "local value = call('GET', key)\n" +
+    "reply[told] = value\n" +
+    "if step(fill(row, value), now, now, now, 1, only) <= now then\n" +
+    "write(key, row, resetAt(row, only))\n" +
+    "end\n" +
+    "end\n" +
+    "else\n" +
+    "for _ = 1, math.abs(keys) do\n" +
+    "local states = {}\n" +
+    "for index = 1, count do\n" +
+    "states[index] = open(KEYS[at + index], policies[index])\n" +
+    "reply[#reply + 1] = states[index].was\n" +
+    "end\n" +
+    "local more = true\n" +
+    "while more do\n" +
+    "local cost = plain and 1 or number()\n" +
+    "local asked = plain and 1 or number()\n" +
+    "more = asked < 0\n" +
+    "local granted, starts = consume(states, policies, math.abs(asked), cost)\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if policy.algorithm.open then\n" +
+    "for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do\n" +
+    "reply[#reply + 1] = figure\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if states[index].changed then\n" +
+    "save(states[index], policy)\n" +
+    "end\n" +
+    "end\n" +
+    "at = at + count\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "elseif verb == 'decide' then\n" +
+    "local maxWait = number()\n" +
+    "local asks = {}\n" +
+    "local start = now\n" +
+    "local at = 0\n" +
+    "for index = 1, number() do\n" +
+    "local ask = { cost = number(), policies = limiter(), states = {}, starts = {} }\n" +
+    "for place, policy in ipairs(ask.policies) do\n" +
+    "local state = open(KEYS[at + place], policy)\n" +
+    "local own = policy.algorithm.step(state, now, now, -1, ask.cost, policy)\n" +
+    "ask.states[place] = state\n" +
+    "ask.starts[place] = own\n" +
+    "start = math.max(start, own)\n" +
+    "end\n" +
+    "at = at + #ask.policies\n" +
+    "asks[index] = ask\n" +
+    "end\n" +
+    "local granted = start <= now + maxWait and start < math.huge\n" +
+    "for _, ask in ipairs(asks) do\n" +
+    "for place, policy in ipairs(ask.policies) do\n" +
+    "local state = ask.states[place]\n" +
+    "if granted then\n" +
+    "policy.algorithm.step(state, now, start, start, ask.cost, policy)\n" +
+    "end\n" +
+    "if granted or state.changed then\n" +
+    "save(state, policy)\n" +
+    "end\n" +
+    "if policy.algorithm.open then\n" +
+    "local moment = granted and start or now\n" +
+    "for _, figure in ipairs({ report(state, policy, granted and 1 or 0, ask.starts[place], moment) }) do\n" +
+    "reply[#reply + 1] = figure\n" +
+    "end\n" +
+    "else\n" +
+    "reply[#reply + 1] = state.was\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "elseif verb == 'amend' then\n" +
+    "local delta = number()\n" +
+    "for index, policy in ipairs(limiter()) do\n" +
+    "local state = open(KEYS[index], policy)\n" +
+    "policy.stamp = number()\n" +
+    "local known = state.was or (state.count or 0) > 0\n" +
+    "if known or (delta > 0 and policy.stamp == -1) then\n" +
+    "policy.algorithm.amend(state, now, policy.stamp, delta, policy)\n" +
+    "save(state, policy)\n" +
+    "end\n" +
+    "if policy.algorithm.open then\n" +
+    "for _, figure in ipairs({ report(state, policy, 1, now, now) }) do\n" +
+    "reply[#reply + 1] = figure\n" +
+    "end\n" +
+    "else\n" +
+    "reply[#reply + 1] = state.was\n" +
+    "end\n" +
+    "end\n" +
+    "elseif verb == 'undo' then\n" +
+    "local cost = number()\n" +
+    "for index, policy in ipairs(limiter()) do\n" +
+    "local state = open(KEYS[index], policy)\n" +
+    "local before, after, stamp = read(), read(), number()\n" +
+    "if state.was and state.was == after then\n" +
+    "if before == '' then\n" +
+    "redis.call('DEL', KEYS[index])\n" +
+    "else\n" +
+    "save(newRow(state.key, before), policy)\n" +
+    "end\n" +
+    "elseif state.was or (state.count or 0) > 0 then\n" +
+    "policy.algorithm.amend(state, now, stamp, -cost, policy)\n" +
+    "save(state, policy)\n" +
+    "end\n" +
+    "end\n" +
+    "else\n" +
+    "return redis.error_reply('ERR unknown verb')\n" +
+    "end\n" +
+    "return reply\n",
+  sha: "739e066449621c0658e4bdd5c463403ff654e890",
+};

@@ -1,0 +1,247 @@
+import { Alarms } from "../../core/alarm.js";
+import { type Clock, turnClock } from "../../core/clock.js";
+import { withDeadline } from "../../core/deadline.js";
+import { numbersPerPolicy } from "../../core/decision.js";
+import { type Duration, micros } from "../../core/duration.js";
+import { show, typeError } from "../../core/errors.js";
+import type { Policy } from "../../core/policy.js";
+import { Registry } from "../../core/registry.js";
+import {
+  type Ask,
+  type Driver,
+  driverOf,
+  type Gate,
+  type Script,
+  type ScriptHost,
+  type Store,
+  type Ticket,
+  type Verdict,
+} from "../../core/store.js";
+import { checkName, checkOptions, wholeNumber } from "../../core/validate.js";
+import { Batcher } from "./batch.js";
+import { connect, type RedisConnection } from "./clients.js";
+import { Denials } from "./denials.js";
+import { type Grant, RedisGate, type Station } from "./gate.js";
+import { inner, keyName, slotOf } from "./keys.js";
+import { Link } from "./link.js";
+import { Lots } from "./lots.js";
+import { limiterScript } from "./programs.gen.js";
+import { figuresPerLog, loadRow, logFigures, look, noteLog, take, textOf } from "./replay.js";
+
+export interface RedisStoreOptions {
+  /** Before every key. Default 'sluice'. Keys are `<prefix>:<limiter>:<policy>:{<key>}`, the user's key escaped, and hashed above 512 bytes; malformed UTF-16 is a RangeError. */
+  prefix?: string;
+  /** Decisions asked for in the same turn of the event loop travel in one script call of at most `max` rows (default 64). `false` sends each alone. Default: on. */
+  batch?: boolean | { max?: number };
+  /** Answer a key from here while the store's last word on it still holds, for up to `maxKeys` keys a limiter (default 10 000). Default: on. */
+  denialCache?: boolean | { maxKeys?: number };
+  /** Take tokens ahead in small lots and spend them here: far fewer round trips, never more admitted than the policy's bound plus rate × maxAge. Default: off. */
+  prefetch?: false | { max: number; maxAge: Duration };
+}
+
+/** For tests: the moment that scripts reason at, in µs, instead of the server's clock. */
+export const scriptClock: unique symbol = Symbol.for("sluice.redis.scriptClock");
+
+/**
+ * State on a Redis or Valkey server, shared by every process that uses it.
+ *
+ * `client` is recognised by what it can do: ioredis 5 and 6 (also Cluster), iovalkey (also Cluster), node-redis 4 to 6
+ * (also cluster), valkey-glide 2 (also cluster), or any `{ send(args): Promise<unknown> }`. The caller owns it: connect
+ * it, configure it, close it; before or after is the same.
+ *
+ * @throws TypeError with code `ERR_INVALID_ARGUMENT` when `client` is none of these, or an option is wrong.
+ * @example
+ * const store = redisStore(new Redis())
+ * const limiter = rateLimiter(tokenBucket({ rate: 100, per: "1m" }), { store, name: "api" })
+ */
+export function redisStore(client: unknown, options: RedisStoreOptions = {}): Store {
+  checkOptions(options);
+  const { prefix = "sluice", batch = true, denialCache = true, prefetch = false } = options;
+  checkName(prefix, "prefix");
+  checkSwitch(batch, "batch");
+  checkSwitch(denialCache, "denialCache");
+  const max = typeof batch === "object" && batch.max !== undefined ? wholeNumber(batch.max, "batch.max", "ERR_INVALID_ARGUMENT", 1, largestBatch) : defaultBatch;
+  const maxKeys =
+    typeof denialCache === "object" && denialCache.maxKeys !== undefined
+      ? wholeNumber(denialCache.maxKeys, "denialCache.maxKeys", "ERR_INVALID_ARGUMENT")
+      : 10_000;
+  const lots = prefetch === false ? undefined : prefetchOptions(prefetch);
+  const clock = turnClock();
+  const scriptNow = (options as { [scriptClock]?: () => number })[scriptClock] ?? ((): number => 0);
+  const driver = new RedisDriver(connect(client), clock, prefix, {
+    max: batch === false ? 1 : max,
+    now: scriptNow,
+    denials: denialCache === false ? undefined : () => new Denials(clock, maxKeys),
+    lots: lots === undefined ? undefined : () => new Lots(clock, lots),
+  });
+  return { kind: "redis", close: () => driver.close(), [driverOf]: driver } as Store;
+}
+
+/** Rows in one call: 64 keep the server busy for about 0.15 ms; see bench/README.md. */
+const defaultBatch = 64;
+const largestBatch = 256;
+
+function checkSwitch(value: unknown, what: string): void {
+  if (typeof value !== "boolean" && (typeof value !== "object" || value === null)) {
+    throw typeError("ERR_INVALID_ARGUMENT", `Expected ${what} to be true, false or an object, got ${show(value)}.`);
+  }
+}
+
+function prefetchOptions(prefetch: unknown): { max: number; maxAge: number } {
+  if (typeof prefetch !== "object" || prefetch === null) {
+    throw typeError("ERR_INVALID_ARGUMENT", `Expected prefetch to be false or { max, maxAge }, got ${show(prefetch)}.`);
+  }
+  const { max, maxAge } = prefetch as { max?: unknown; maxAge?: unknown };
+  return {
+    max: wholeNumber(max, "prefetch.max", "ERR_INVALID_ARGUMENT", 1, 1_000_000),
+    maxAge: micros(maxAge, "prefetch.maxAge"),
+  };
+}
+
+class RedisDriver implements Driver {
+  readonly remote = true;
+  readonly clock: Clock;
+  readonly alarms: Alarms;
+  readonly scripts: ScriptHost;
+  readonly #station: Station;
+  readonly #gates: Registry<RedisGate>;
+
+  constructor(
+    connection: RedisConnection,
+    clock: Clock,
+    prefix: string,
+    options: Pick<Station, "now" | "denials" | "lots"> & { readonly max: number },
+  ) {
+    const link = new Link(connection);
+    const { max, now, denials, lots } = options;
+    const batcher = new Batcher(link, limiterScript, clock, max, now);
+    this.clock = clock;
+    this.alarms = new Alarms(clock);
+    this.#station = { link, script: limiterScript, batcher, prefix, now, denials, lots };
+    this.#gates = new Registry((policies, limiter) => new RedisGate(this, this.#station, limiter, policies));
+    this.scripts = scriptHost(link, prefix);
+  }
+
+  open(limiter: string, policies: readonly Policy[]): Gate {
+    return this.#gates.open(limiter, policies);
+  }
+
+  async leave(limiter: string): Promise<void> {
+    const gate = this.#gates.leave(limiter);
+    await gate?.leave(leaveTimeout);
+  }
+
+  /** On a cluster, one atom is one slot. */
+  atomic(asks: readonly Ask[]): boolean {
+    return (
+      !this.#station.link.connection.cluster ||
+      asks.every(({ key }) => slotOf(inner(key)) === slotOf(inner((asks[0] as Ask).key)))
+    );
+  }
+
+  async decide(asks: readonly Ask[], maxWait: number, spend: boolean, keep: boolean, timeout: number): Promise<Verdict> {
+    const tags = asks.map(({ key }) => inner(key));
+    const { link, script, now } = this.#station;
+    const keys: string[] = [];
+    const args: (string | number)[] = ["decide", now(), spend ? Math.min(maxWait, Number.MAX_SAFE_INTEGER) : -1, asks.length];
+    asks.forEach(({ gate, cost }, index) => {
+      (gate as RedisGate).pushKeys(keys, tags[index] as string);
+      args.push(cost, ...(gate as RedisGate).encoded);
+    });
+    const asked = link
+      .run(script, keys, args, keys[0] as string)
+      .then((reply) => verdictOf(asks, tags, reply as readonly unknown[], maxWait, spend, keep, timeout));
+    // a grant that comes too late is for nobody: what has a ticket is given back, a plain call stays counted
+    const late = (verdict: Verdict): void => void Promise.resolve(verdict.ticket?.cancel()).catch(() => {});
+    return withDeadline(asked, timeout, late, () => link.late());
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave(leaveTimeout)));
+  }
+}
+
+/** ms that giving lots back may take. */
+const leaveTimeout = 1000;
+
+/** What the script did, done again on the rows that it found. */
+function verdictOf(
+  asks: readonly Ask[],
+  tags: readonly string[],
+  reply: readonly unknown[],
+  maxWait: number,
+  spend: boolean,
+  keep: boolean,
+  timeout: number,
+): Verdict {
+  const now = Number(reply[0]);
+  const findings: number[] = [];
+  const befores: string[][] = [];
+  let at = 1;
+  let start = now;
+  // asks of one limiter share its rows, so each ask is loaded and looked at by itself, twice
+  const texts: (string | null)[][] = asks.map(({ gate }, index) => {
+    const own: (string | null)[] = [];
+    befores[index] = [];
+    (gate as RedisGate).parts.forEach((part, place) => {
+      const to = findings.length;
+      if (part.logged) {
+        noteLog(logFigures(reply, at), 0, 0, findings, to);
+        findings[to] = logFigures(reply, at).wait;
+        at += figuresPerLog;
+        own[place] = null;
+        start = Math.max(start, now + (findings[to] as number));
+      } else {
+        own[place] = textOf(reply[at++]);
+        loadRow(part.row, own[place] as string | null);
+        start = Math.max(start, look(part, now, (asks[index] as Ask).cost, findings, to));
+      }
+      (befores[index] as string[])[place] = own[place] ?? "";
+    });
+    return own;
+  });
+  const wait = start - now;
+  if (!spend || !(wait <= maxWait) || wait === Number.POSITIVE_INFINITY) {
+    return { granted: false, wait, findings, ticket: undefined };
+  }
+  let to = 0;
+  const grants = asks.map(({ gate, cost }, index): Grant & { gate: RedisGate } => {
+    const own = gate as RedisGate;
+    const stamps = own.parts.map((part, place) => {
+      const here = to;
+      to += numbersPerPolicy;
+      if (part.logged) return start;
+      loadRow(part.row, (texts[index] as (string | null)[])[place] as string | null);
+      return take(part, now, start, cost, findings, here);
+    });
+    return { gate: own, tag: tags[index] as string, cost, stamps, before: befores[index] as string[], after: own.rowTexts() };
+  });
+  return { granted: true, wait, findings, ticket: keep || wait > 0 ? ticketFor(grants, timeout) : undefined };
+}
+
+function ticketFor(grants: readonly (Grant & { readonly gate: RedisGate })[], timeout: number): Ticket {
+  return {
+    cancel: async () => {
+      await Promise.all(grants.toReversed().map((grant) => grant.gate.undo(grant, timeout)));
+    },
+    settle: async (deltas) => {
+      await Promise.all(grants.map((grant, index) => grant.gate.settle(grant, deltas[index] as number, timeout)));
+    },
+  };
+}
+
+function scriptHost(link: Link, prefix: string): ScriptHost {
+  const { subscribe } = link.connection;
+  return {
+    name: (limiter, part, key) => keyName(prefix, limiter, part, key),
+    run: (script: Script, keys, args, timeout) =>
+      withDeadline(
+        link.run(script, keys, args, keys[0] as string),
+        timeout,
+        () => {},
+        () => link.late(),
+      ),
+    subscribe,
+    publish: "PUBLISH",
+  };
+}

@@ -1,0 +1,140 @@
+import type { Log, Row } from "../../core/algorithm.js";
+import { newAnswer, noStamp } from "../../core/algorithm.js";
+
+import { type Policy, type Rule, ruleOf } from "../../core/policy.js";
+
+/** A reply's value for one row: text of whole numbers, or nothing where the key is new. */
+export type RowText = string | null;
+
+/** One policy of a limiter, as the script reads it and as its answers are read back. */
+export interface Part {
+  readonly rule: Rule;
+  readonly row: Row;
+  /** The script keeps the log and answers itself; its four figures stand in the reply instead of a row. */
+  readonly logged: boolean;
+}
+
+/** How many places a policy takes in a reply: a row, or four figures for each run. */
+export const figuresPerLog = 4;
+
+/** Where the script keeps the log, the twin of `step` is never run here. */
+const noLog: Log = {
+  newest: () => 0,
+  scan: () => {},
+  push: () => 0,
+  dropThrough: () => 0,
+  take: () => 0,
+  add: () => 0,
+  shift: () => {},
+};
+
+/** One row at work, for all limiters: what the script did to a row is done again here, to learn what it found. */
+const answer = newAnswer();
+const never = -1;
+
+export function partsOf(policies: readonly Policy[]): readonly Part[] {
+  return policies.map((policy) => {
+    const rule = ruleOf(policy);
+    const logged = rule.algorithm.largestLogged !== undefined;
+    return { rule, row: new Float64Array(rule.algorithm.columns), logged };
+  });
+}
+
+/** A limiter as the script reads it. */
+export function encodeLimiter(policies: readonly Policy[]): readonly (string | number)[] {
+  return [
+    policies.length,
+    ...policies.flatMap((policy) => {
+      const { algorithm, parameters } = ruleOf(policy);
+      const numbers = algorithm.encode(parameters);
+      return [algorithm.name, numbers.length, ...numbers];
+    }),
+  ];
+}
+
+export function loadRow(row: Row, text: RowText): void {
+  row.fill(0);
+  if (text === null) return;
+  const single = Number(text);
+  if (single === single) {
+    row[0] = single;
+    return;
+  }
+  let column = 0;
+  for (const number of text.split(" ")) row[column++] = Number(number);
+}
+
+/** As the script writes it: without the zeros at the end. */
+export function rowText(row: Row): string {
+  let last = row.length;
+  while (last > 1 && row[last - 1] === 0) last -= 1;
+  return Array.from(row.subarray(0, last), (number) => number.toFixed(0)).join(" ");
+}
+
+/** A reply's value as text; nothing where there was no row. */
+export function textOf(value: unknown): RowText {
+  return value === null || value === undefined ? null : String(value);
+}
+
+/** Asks the row that is loaded, granting nothing; writes the findings at `at` and returns the start. */
+export function look(part: Part, now: number, cost: number, findings: number[], at: number): number {
+  const { algorithm, parameters } = part.rule;
+  algorithm.step(part.row, noLog, now, now, never, cost, parameters, answer);
+  note(findings, at, now, now);
+  return answer.start;
+}
+
+/** Charges the row that is loaded from `start` on; writes the findings and returns the moment that the row knows. */
+export function take(part: Part, now: number, start: number, cost: number, findings: number[], at: number): number {
+  const { algorithm, parameters } = part.rule;
+  algorithm.step(part.row, noLog, now, start, start, cost, parameters, answer);
+  note(findings, at, now, start);
+  return answer.stamp;
+}
+
+/** Adds to the row that is loaded, or takes from it; writes the findings. */
+export function amend(part: Part, now: number, delta: number, findings: number[], at: number): void {
+  const { algorithm, parameters } = part.rule;
+  algorithm.amend(part.row, noLog, now, noStamp, delta, parameters, answer);
+  note(findings, at, now, now);
+}
+
+/** One step on the row that is loaded: the hot path of a limiter with one policy. Returns the reused answer. */
+export function stepOnce(part: Part, now: number, cost: number): typeof answer {
+  const { algorithm, parameters } = part.rule;
+  algorithm.step(part.row, noLog, now, now, now, cost, parameters, answer);
+  return answer;
+}
+
+function note(findings: number[], at: number, now: number, moment: number): void {
+  findings[at] = answer.start - now;
+  findings[at + 1] = answer.remaining;
+  findings[at + 2] = Math.max(0, answer.resetAt - moment);
+}
+
+/** The figures of a log in a reply: how many of a run were granted, and what the others, or the next, would find. */
+export interface LogFigures {
+  readonly granted: number;
+  readonly wait: number;
+  readonly remaining: number;
+  readonly reset: number;
+}
+
+export function logFigures(reply: readonly unknown[], at: number): LogFigures {
+  const wait = Number(reply[at + 1]);
+  return {
+    granted: Number(reply[at]),
+    wait: wait < 0 ? Number.POSITIVE_INFINITY : wait,
+    remaining: Number(reply[at + 2]),
+    reset: Number(reply[at + 3]),
+  };
+}
+
+/** What a log said to the call at `index` of a run, into the findings. */
+export function noteLog(figures: LogFigures, index: number, cost: number, findings: number[], at: number): void {
+  const allowed = index < figures.granted;
+  findings[at] = allowed ? 0 : figures.wait;
+  findings[at + 1] = figures.remaining + (allowed ? (figures.granted - index - 1) * cost : 0);
+  findings[at + 2] = figures.reset;
+}
+
