@@ -6,6 +6,7 @@ import type { RedisGate } from "./gate.js";
 import type { Link } from "./link.js";
 import type { Taken } from "./lots.js";
 import {
+  checkedReply,
   figuresPerLog,
   type LogFigures,
   loadRow,
@@ -69,6 +70,7 @@ export class Batcher {
       call = new Call(slot);
       this.#open.set(slot, call);
       this.#waiting.push(call);
+      this.#watch(call, timeout);
       if (!this.#flushing) {
         this.#flushing = true;
         // after the microtasks of this turn: whoever asks in one of them still travels along
@@ -90,32 +92,47 @@ export class Batcher {
   };
 
   #send(call: Call): void {
-    if (this.#open.get(call.slot) === call) this.#open.delete(call.slot);
+    this.#take(call);
+    call.sent = this.#clock.now();
     this.#inFlight += call.rows;
-    const sent = this.#clock.now();
     const { keys, args } = call.encode(this.#now());
-    const expire = (): void => {
+    this.#link
+      .run(this.#script, keys, args, keys[0] as string)
+      .then((reply) => call.answer(checkedReply(reply)))
+      .catch((error: unknown) => call.fail(error))
+      .finally(() => this.#done(call));
+  }
+
+  /** One timer for a call, however many callers it has: it goes off at the first deadline, and again at the next. */
+  #watch(call: Call, timeout: number): void {
+    call.timer = afterDeadline(timeout, () => {
       const now = this.#clock.now();
       const next = call.expire(now);
-      if (next === undefined) this.#link.late();
-      else timer = afterDeadline(Math.max(1, (next - now) / 1000), expire);
-    };
-    let timer = afterDeadline(Math.max(1, (call.firstDeadline - sent) / 1000), expire);
-    const done = (): void => {
-      timer.stop();
-      this.#inFlight -= call.rows;
-      if (this.#waiting.length > 0) this.#flush();
-    };
-    this.#link.run(this.#script, keys, args, keys[0] as string).then(
-      (reply) => {
-        done();
-        call.answer(reply as readonly unknown[], sent);
-      },
-      (error: unknown) => {
-        done();
-        call.fail(error);
-      },
-    );
+      if (next !== undefined) {
+        this.#watch(call, Math.max(1, (next - now) / 1000));
+      } else if (call.sent >= 0) {
+        this.#link.late();
+        this.#done(call);
+      } else {
+        // nobody waits for it any more: it is never sent, so that nothing of it counts
+        this.#take(call);
+        this.#waiting.splice(this.#waiting.indexOf(call), 1);
+      }
+    });
+  }
+
+  /** Nobody joins it any more. */
+  #take(call: Call): void {
+    if (this.#open.get(call.slot) === call) this.#open.delete(call.slot);
+  }
+
+  /** It is answered, has failed, or is given up: others may be sent in its place. */
+  #done(call: Call): void {
+    call.timer?.stop();
+    if (call.over) return;
+    call.over = true;
+    this.#inFlight -= call.rows;
+    if (this.#waiting.length > 0 && !this.#flushing) this.#flush();
   }
 }
 
@@ -146,7 +163,10 @@ class Call {
   readonly slot: number;
   /** Distinct rows that it reads. */
   rows = 0;
-  firstDeadline = Number.POSITIVE_INFINITY;
+  timer: { stop(): void } | undefined;
+  /** µs on the local clock; -1 before it is sent. */
+  sent = -1;
+  over = false;
   readonly #sections = new Map<RedisGate, Map<string, Caller[]>>();
 
   constructor(slot: number) {
@@ -166,7 +186,6 @@ class Call {
     } else {
       callers.push(caller);
     }
-    if (caller.deadline < this.firstDeadline) this.firstDeadline = caller.deadline;
   }
 
   encode(now: number): { keys: string[]; args: (string | number)[] } {
@@ -186,11 +205,11 @@ class Call {
     return { keys, args };
   }
 
-  answer(reply: readonly unknown[], sent: number): void {
+  answer(reply: readonly unknown[]): void {
     const now = Number(reply[0]);
     let at = 1;
     for (const [gate, section] of this.#sections) {
-      for (const [tag, callers] of section) at = answerKey(gate, tag, callers, reply, at, now, sent);
+      for (const [tag, callers] of section) at = answerKey(gate, tag, callers, reply, at, now, this.sent);
     }
   }
 

@@ -9,6 +9,7 @@ import type { Link } from "./link.js";
 import type { Lots } from "./lots.js";
 import {
   amend,
+  checkedReply,
   encodeLimiter,
   figuresPerLog,
   loadRow,
@@ -176,7 +177,7 @@ export class RedisGate implements Gate {
     const [name, ...figures] = verb;
     const args = [name as string, now(), ...figures, ...this.encoded, ...rest];
     const asked = link.run(script, keys, args, keys[0] as string);
-    return (await withDeadline(asked, timeout, nobody, () => link.late())) as readonly unknown[];
+    return checkedReply(await withDeadline(asked, timeout, nobody, () => link.late()));
   }
 
   /** Its state is the server's. */

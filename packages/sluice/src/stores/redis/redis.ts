@@ -26,7 +26,7 @@ import { inner, keyName, slotOf } from "./keys.js";
 import { Link } from "./link.js";
 import { Lots } from "./lots.js";
 import { limiterScript } from "./programs.gen.js";
-import { figuresPerLog, loadRow, logFigures, look, noteLog, take, textOf } from "./replay.js";
+import { checkedReply, figuresPerLog, loadRow, logFigures, look, noteLog, take, textOf } from "./replay.js";
 
 export interface RedisStoreOptions {
   /** Before every key. Default 'sluice'. Keys are `<prefix>:<limiter>:<policy>:{<key>}`, the user's key escaped, and hashed above 512 bytes; malformed UTF-16 is a RangeError. */
@@ -150,7 +150,7 @@ class RedisDriver implements Driver {
     });
     const asked = link
       .run(script, keys, args, keys[0] as string)
-      .then((reply) => verdictOf(asks, tags, reply as readonly unknown[], maxWait, spend, keep, timeout));
+      .then((reply) => verdictOf(asks, tags, checkedReply(reply), maxWait, spend, keep, timeout));
     // a grant that comes too late is for nobody: what has a ticket is given back, a plain call stays counted
     const late = (verdict: Verdict): void => void Promise.resolve(verdict.ticket?.cancel()).catch(() => {});
     return withDeadline(asked, timeout, late, () => link.late());
@@ -158,6 +158,7 @@ class RedisDriver implements Driver {
 
   async close(): Promise<void> {
     await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave(leaveTimeout)));
+    this.#station.link.close();
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Log, Row } from "../../core/algorithm.js";
 import { newAnswer, noStamp } from "../../core/algorithm.js";
 
+import { StoreError } from "../../core/errors.js";
 import { type Policy, type Rule, ruleOf } from "../../core/policy.js";
 
 /** A reply's value for one row: text of whole numbers, or nothing where the key is new. */
@@ -69,6 +70,16 @@ export function rowText(row: Row): string {
   let last = row.length;
   while (last > 1 && row[last - 1] === 0) last -= 1;
   return Array.from(row.subarray(0, last), (number) => number.toFixed(0)).join(" ");
+}
+
+/** The reply of the script: a list that starts with a moment. Anything else is not an answer to what was asked. */
+export function checkedReply(reply: unknown): readonly unknown[] {
+  if (!Array.isArray(reply) || !Number.isSafeInteger(Number(reply[0])) || Number(reply[0]) <= 0) {
+    throw new StoreError("ERR_STORE_UNAVAILABLE", "The store gave a reply that this library cannot read.", {
+      cause: reply,
+    });
+  }
+  return reply;
 }
 
 /** A reply's value as text; nothing where there was no row. */
