@@ -49,6 +49,14 @@ export default defineConfig({
         extends: true,
         test: { name: "unit", include: [`${everywhere}/*.test.ts`], exclude: [`${everywhere}/*.redis.test.ts`] },
       },
+      {
+        extends: true,
+        test: {
+          name: "redis",
+          include: ["packages/*/{src,test}/**/*.redis.test.ts"],
+          globalSetup: "packages/sluice/test/redis.setup.ts",
+        },
+      },
     ],
     coverage: {
       provider: "v8",

@@ -180,7 +180,8 @@ function ready(child, label) {
     const timer = setTimeout(() => fail("was not ready in 10 s"), 10_000);
     const read = (chunk) => {
       log += chunk;
-      if (log.includes("Ready to accept connections")) {
+      // A Sentinel is ready when it watches its primary
+      if (/Ready to accept connections|\+monitor master/.test(log)) {
         clearTimeout(timer);
         child.stdout.off("data", read).resume();
         child.stderr.off("data", read).resume();
@@ -216,7 +217,7 @@ function watch(child, folder) {
  * Starts a server on `port` of 127.0.0.1, or on a free one, that keeps nothing on disk; `extra` is added to its command line.
  * Returns its address and `stop`. It dies with this process in any case.
  */
-export async function startServer(found = findServer(), extra = [], port = undefined) {
+export async function startServer(found = findServer(), extra = [], port) {
   if (found.url)
     return { url: found.url, label: found.label, port: Number(new URL(found.url).port || 6379), stop: async () => {} };
   port ??= await freePort();

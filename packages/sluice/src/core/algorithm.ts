@@ -72,8 +72,8 @@ export interface Log {
   push(stamp: number, cost: number): number;
   /** Forgets entries up to and including `stamp`; returns what they cost. */
   dropThrough(stamp: number): number;
-  /** Takes up to `cost` from the newest entries, or from those of exactly `stamp` unless that is `noStamp`; returns what it took. */
-  take(cost: number, stamp: number): number;
+  /** Takes up to `cost` from the entries from `from` up to `through`, the newest first; returns what it took. */
+  take(cost: number, from: number, through: number): number;
   /** Adds to the entry of exactly `stamp`; returns the cost logged, 0 when there is no such entry. */
   add(stamp: number, cost: number): number;
   /** Moves every entry back in time. */

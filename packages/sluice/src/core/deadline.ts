@@ -6,7 +6,12 @@ import { StoreError } from "./errors.js";
  * loop first: after a stall of this process, the reply may lie in the socket already. `late` gets an answer that comes
  * after all: nobody else will.
  */
-export function withDeadline<T>(answer: Promise<T>, timeout: number, late: (answer: T) => void, failed: () => void): Promise<T> {
+export function withDeadline<T>(
+  answer: Promise<T>,
+  timeout: number,
+  late: (answer: T) => void,
+  failed: () => void,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     let over = false;
     const timer = afterDeadline(timeout, () => {
@@ -32,7 +37,10 @@ export function withDeadline<T>(answer: Promise<T>, timeout: number, late: (answ
 }
 
 export function timeoutError(timeout: number): StoreError {
-  return new StoreError("ERR_STORE_TIMEOUT", `The store did not answer within ${timeout} ms; whether it counted is unknown.`);
+  return new StoreError(
+    "ERR_STORE_TIMEOUT",
+    `The store did not answer within ${timeout} ms; whether it counted is unknown.`,
+  );
 }
 
 /** Calls `expire` after `timeout` ms and two more turns of the event loop, unless it is stopped before. */
@@ -42,9 +50,12 @@ export function afterDeadline(timeout: number, expire: () => void): { stop(): vo
     if (typeof setImmediate === "function") setImmediate(task);
     else setTimeout(task, 0);
   };
-  const timer = setTimeout(() => {
-    defer(() => defer(() => (stopped ? undefined : expire())));
-  }, Math.min(timeout, longestTimer));
+  const timer = setTimeout(
+    () => {
+      defer(() => defer(() => (stopped ? undefined : expire())));
+    },
+    Math.min(timeout, longestTimer),
+  );
   return {
     stop: () => {
       stopped = true;

@@ -1,5 +1,5 @@
-import { decideDegraded } from "./decision.js";
 import type { Decision } from "./decision.js";
+import { decideDegraded } from "./decision.js";
 import { StoreError } from "./errors.js";
 import type { Policy } from "./policy.js";
 import type { Target } from "./verbs.js";

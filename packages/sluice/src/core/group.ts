@@ -28,12 +28,7 @@ export function decide(
   return decideApart(asks, maxWait, spend, timeout);
 }
 
-async function decideApart(
-  asks: readonly Ask[],
-  maxWait: number,
-  spend: boolean,
-  timeout: number,
-): Promise<Verdict> {
+async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean, timeout: number): Promise<Verdict> {
   const looks = await Promise.all(asks.map((ask) => ask.gate.driver.decide([ask], maxWait, false, false, timeout)));
   const look = together(looks);
   if (!spend || !(look.wait <= maxWait) || look.wait === Number.POSITIVE_INFINITY) return look;

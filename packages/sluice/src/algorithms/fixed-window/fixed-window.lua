@@ -4,7 +4,7 @@
 local OPENED, USED, SEEN, LATEST = 1, 2, 3, 4
 
 local function heal(row, clock, p)
-  local seen = row[SEEN] > 0 and row[SEEN] or row[OPENED]
+  local seen = row[LATEST] > 0 and row[SEEN] or row[OPENED]
   if clock >= seen then
     return clock
   end
@@ -12,6 +12,7 @@ local function heal(row, clock, p)
   if back <= p[2] then
     return seen
   end
+  row.changed = true
   local opened = math.max(0, row[OPENED] - back)
   row[OPENED] = p[3] == 1 and opened - opened % p[2] or opened
   if row[SEEN] > 0 then
@@ -65,7 +66,7 @@ return {
     end
     local opened = row[OPENED]
     local correctable = usedAt(row, moment, p) > 0
-      and (stamp == -1 or (stamp >= opened and stamp < opened + p[2]))
+      and (stamp == -1 and latest <= now or (stamp >= opened and stamp < opened + p[2]))
     if delta > 0 and (correctable or stamp == -1) then
       spend(row, moment, delta, p)
     elseif delta < 0 and correctable then

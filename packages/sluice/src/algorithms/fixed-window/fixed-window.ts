@@ -1,4 +1,4 @@
-import type { Algorithm, Row } from "../../core/algorithm.js";
+import type { Algorithm, Answer, Row } from "../../core/algorithm.js";
 import { noStamp } from "../../core/algorithm.js";
 import type { Duration } from "../../core/duration.js";
 import { micros } from "../../core/duration.js";
@@ -30,7 +30,7 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowParameters> = {
   encode: (p) => [p.limit, p.window, p.aligned],
 
   step(row, _log, clock, earliest, latest, cost, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     let start = Math.max(now, earliest, row[LATEST] as number);
     if (cost > p.limit) start = Number.POSITIVE_INFINITY;
     else if (usedAt(row, start, p) + cost > p.limit) start = (row[OPENED] as number) + p.window;
@@ -38,8 +38,8 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowParameters> = {
     answer.stamp = start;
     answer.start = waits ? start : clock;
     const granted = answer.start <= latest;
-    answer.changed = granted;
     if (granted) {
+      answer.changed = true;
       row[SEEN] = waits ? now : 0;
       row[LATEST] = waits ? start : 0;
       spend(row, start, cost, p);
@@ -49,14 +49,15 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowParameters> = {
   },
 
   amend(row, _log, clock, stamp, delta, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     const latest = row[LATEST] as number;
     const moment = Math.max(now, latest);
     if (latest <= now) row[SEEN] = row[LATEST] = 0;
     const opened = row[OPENED] as number;
-    // only the window of the grant can be corrected, and only while it lasts
+    // Only the window of the grant can be corrected, and only while it lasts. While a start lies ahead, what came before
+    // it can no longer be told from what was granted ahead, which has to stand: then nothing comes back.
     const correctable =
-      usedAt(row, moment, p) > 0 && (stamp === noStamp || (stamp >= opened && stamp < opened + p.window));
+      usedAt(row, moment, p) > 0 && (stamp === noStamp ? latest <= now : stamp >= opened && stamp < opened + p.window);
     if (delta > 0 && (correctable || stamp === noStamp)) spend(row, moment, delta, p);
     else if (delta < 0 && correctable) row[USED] = Math.max(0, (row[USED] as number) + delta);
     answer.start = clock;
@@ -70,12 +71,14 @@ export const fixedWindowAlgorithm: Algorithm<FixedWindowParameters> = {
  * The moment to reason at. A row written later than now shows that the clock went back: by up to a window, time stands
  * still until it has caught up; by more, the row moves back with the clock, so that nobody is locked out.
  */
-function heal(row: Row, clock: number, p: FixedWindowParameters): number {
+function heal(row: Row, clock: number, p: FixedWindowParameters, answer: Answer): number {
+  answer.changed = false;
   // aligned windows open before the call that is first in them, which is safe: it only makes the clock look less wrong
-  const seen = (row[SEEN] as number) || (row[OPENED] as number);
+  const seen = (row[LATEST] as number) > 0 ? (row[SEEN] as number) : (row[OPENED] as number);
   if (clock >= seen) return clock;
   const back = seen - clock;
   if (back <= p.window) return seen;
+  answer.changed = true;
   const opened = Math.max(0, (row[OPENED] as number) - back);
   row[OPENED] = p.aligned === 1 ? opened - (opened % p.window) : opened;
   if ((row[SEEN] as number) > 0) row[SEEN] = clock;
@@ -98,7 +101,7 @@ function remaining(row: Row, moment: number, p: FixedWindowParameters): number {
 }
 
 function fresh(row: Row, now: number, p: FixedWindowParameters): number {
-  return row[USED] === 0 ? now : (row[OPENED] as number) + p.window;
+  return row[USED] === 0 ? Math.max(now, row[LATEST] as number) : (row[OPENED] as number) + p.window;
 }
 
 /**

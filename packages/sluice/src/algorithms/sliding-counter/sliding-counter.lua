@@ -46,7 +46,7 @@ local function ceilMulDiv(a, b, c)
 end
 
 local function heal(row, clock, p)
-  local seen = row[SEEN] > 0 and row[SEEN] or row[OPENED]
+  local seen = row[LATEST] > 0 and row[SEEN] or row[OPENED]
   if clock >= seen then
     return clock
   end
@@ -54,6 +54,7 @@ local function heal(row, clock, p)
   if back <= p[2] then
     return seen
   end
+  row.changed = true
   local opened = math.max(0, row[OPENED] - back)
   row[OPENED] = opened - opened % p[2]
   if row[SEEN] > 0 then
@@ -128,7 +129,8 @@ return {
 
   amend = function(row, clock, stamp, delta, p)
     local now = heal(row, clock, p)
-    if row[LATEST] <= now then
+    local latest = row[LATEST]
+    if latest <= now then
       row[SEEN] = 0
       row[LATEST] = 0
       turn(row, now, p)
@@ -142,7 +144,7 @@ return {
       elseif inBefore then
         row[BEFORE] = math.min(row[BEFORE] + delta, largestExact)
       end
-    else
+    elseif stamp ~= -1 or latest <= now then
       local left = -delta
       if inCurrent then
         left = left - takeFrom(row, USED, left)

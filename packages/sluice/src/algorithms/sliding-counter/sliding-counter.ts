@@ -1,4 +1,4 @@
-import type { Algorithm, Row } from "../../core/algorithm.js";
+import type { Algorithm, Answer, Row } from "../../core/algorithm.js";
 import { ceilMulDiv, floorMulDiv, noStamp } from "../../core/algorithm.js";
 import type { Duration } from "../../core/duration.js";
 import { micros } from "../../core/duration.js";
@@ -28,7 +28,7 @@ export const slidingCounterAlgorithm: Algorithm<SlidingCounterParameters> = {
   encode: (p) => [p.limit, p.window],
 
   step(row, _log, clock, earliest, latest, cost, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     const start =
       cost > p.limit
         ? Number.POSITIVE_INFINITY
@@ -37,8 +37,8 @@ export const slidingCounterAlgorithm: Algorithm<SlidingCounterParameters> = {
     answer.stamp = start;
     answer.start = waits ? start : clock;
     const granted = answer.start <= latest;
-    answer.changed = granted;
     if (granted) {
+      answer.changed = true;
       row[SEEN] = waits ? now : 0;
       row[LATEST] = waits ? start : 0;
       turn(row, start, p);
@@ -49,7 +49,7 @@ export const slidingCounterAlgorithm: Algorithm<SlidingCounterParameters> = {
   },
 
   amend(row, _log, clock, stamp, delta, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     const latest = row[LATEST] as number;
     if (latest <= now) {
       row[SEEN] = row[LATEST] = 0;
@@ -61,7 +61,8 @@ export const slidingCounterAlgorithm: Algorithm<SlidingCounterParameters> = {
     if (delta > 0) {
       if (inCurrent) row[USED] = Math.min((row[USED] as number) + delta, Number.MAX_SAFE_INTEGER);
       else if (inBefore) row[BEFORE] = Math.min((row[BEFORE] as number) + delta, Number.MAX_SAFE_INTEGER);
-    } else {
+    } else if (stamp !== noStamp || latest <= now) {
+      // while a start lies ahead, what has started cannot be told from what was granted ahead, which has to stand
       let left = -delta;
       if (inCurrent) left -= takeFrom(row, USED, left);
       if (inBefore) takeFrom(row, BEFORE, left);
@@ -77,11 +78,13 @@ export const slidingCounterAlgorithm: Algorithm<SlidingCounterParameters> = {
  * The moment to reason at. A row written later than now shows that the clock went back: by up to a window, time stands
  * still until it has caught up; by more, the row moves back with the clock, so that nobody is locked out.
  */
-function heal(row: Row, clock: number, p: SlidingCounterParameters): number {
-  const seen = (row[SEEN] as number) || (row[OPENED] as number);
+function heal(row: Row, clock: number, p: SlidingCounterParameters, answer: Answer): number {
+  answer.changed = false;
+  const seen = (row[LATEST] as number) > 0 ? (row[SEEN] as number) : (row[OPENED] as number);
   if (clock >= seen) return clock;
   const back = seen - clock;
   if (back <= p.window) return seen;
+  answer.changed = true;
   const opened = Math.max(0, (row[OPENED] as number) - back);
   row[OPENED] = opened - (opened % p.window);
   if ((row[SEEN] as number) > 0) row[SEEN] = clock;
@@ -147,7 +150,7 @@ function remaining(row: Row, moment: number, p: SlidingCounterParameters): numbe
 
 function fresh(row: Row, now: number, p: SlidingCounterParameters): number {
   if ((row[USED] as number) > 0) return (row[OPENED] as number) + 2 * p.window;
-  return (row[BEFORE] as number) > 0 ? (row[OPENED] as number) + p.window : now;
+  return (row[BEFORE] as number) > 0 ? (row[OPENED] as number) + p.window : Math.max(now, row[LATEST] as number);
 }
 
 /**

@@ -7,7 +7,7 @@ import { wholeNumber } from "../../core/validate.js";
 
 /**
  * The log of calls is kept beside the row; its newest entry is also the latest granted start. Row: what the logged calls
- * cost together, then, only while that start lies ahead: the moment of the last write.
+ * cost together, then, only while that start lies ahead: the moment of the last write, plus one.
  */
 export interface SlidingWindowParameters {
   readonly limit: number;
@@ -41,7 +41,7 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
     if (granted) {
       // what has left the window by now has left it for good
       row[LOGGED] = (row[LOGGED] as number) - log.dropThrough(now - p.window) + log.push(start, cost);
-      row[SEEN] = waits ? now : 0;
+      row[SEEN] = waits ? now + 1 : 0;
       answer.changed = true;
     }
     answer.remaining = remaining(row, log, granted ? start : now, p);
@@ -52,15 +52,16 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
     const now = heal(row, log, clock, p, answer);
     row[LOGGED] = (row[LOGGED] as number) - log.dropThrough(now - p.window);
     const added = Math.max(0, Math.min(delta, p.most - usedAt(row, log, Math.max(now, log.newest()), p)));
-    // a grant that has left the window cannot be corrected any more
+    // a grant that has left the window cannot be corrected any more, and what has not started yet is not given back
+    const [from, through] = stamp === noStamp ? [0, now] : [stamp, stamp];
     const change =
       delta < 0
-        ? -log.take(-delta, stamp)
+        ? -log.take(-delta, from, through)
         : stamp === noStamp
           ? log.push(Math.max(now, log.newest()), added)
           : log.add(stamp, added);
     row[LOGGED] += change;
-    row[SEEN] = log.newest() > now ? now : 0;
+    row[SEEN] = log.newest() > now ? now + 1 : 0;
     answer.start = clock;
     answer.changed = true;
     answer.remaining = remaining(row, log, now, p);
@@ -74,12 +75,12 @@ export const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
  */
 function heal(row: Row, log: Log, clock: number, p: SlidingWindowParameters, answer: { changed: boolean }): number {
   answer.changed = false;
-  const seen = (row[SEEN] as number) || log.newest();
+  const seen = (row[SEEN] as number) > 0 ? (row[SEEN] as number) - 1 : log.newest();
   if (clock >= seen) return clock;
   const back = seen - clock;
   if (back <= p.window) return seen;
   log.shift(back);
-  if ((row[SEEN] as number) > 0) row[SEEN] = clock;
+  if ((row[SEEN] as number) > 0) row[SEEN] = clock + 1;
   answer.changed = true;
   return clock;
 }

@@ -1,16 +1,23 @@
 -- Twin of continuous.ts: same names, same order.
--- Row: tat, its part, then only while a start lies ahead or a debt does: seen, latest, most.
+-- Row: tat, its part, then only while a start lies ahead or a debt does: seen, latest, least.
 -- Parameters: burst, tickWhole, tickPart, parts, spanWhole, spanPart, mostCost.
-local TAT, PART, SEEN, LATEST, MOST = 1, 2, 3, 4, 5
+local TAT, PART, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5
 local horizon = 4503599627370496
 
+local function ticks(cost, p)
+  return cost * p[2] + math.ceil(cost * p[3] / p[4])
+end
+
+local function earliestOf(row, p)
+  return row[TAT] - p[5] + (row[PART] > p[6] and 1 or 0)
+end
+
 local function heal(row, clock, p)
-  local seen = row[SEEN]
-  if seen == 0 then
-    seen = row[TAT] - p[5]
-    if row[PART] > p[6] then
-      seen = seen + 1
-    end
+  local seen
+  if row[SEEN] > 0 or row[LATEST] > 0 then
+    seen = row[SEEN]
+  else
+    seen = earliestOf(row, p)
   end
   if clock >= seen then
     return clock
@@ -19,12 +26,14 @@ local function heal(row, clock, p)
   if back <= p[5] then
     return seen
   end
+  row.changed = true
   row[TAT] = row[TAT] - back
   if row[SEEN] > 0 then
     row[SEEN] = clock
   end
   if row[LATEST] > 0 then
     row[LATEST] = math.max(0, row[LATEST] - back)
+    row[LEAST] = math.max(0, row[LEAST] - back)
   end
   return clock
 end
@@ -49,25 +58,22 @@ local function spend(row, start, cost, p)
 end
 
 local function giveBack(row, now, stamp, cost, p)
-  local latest = row[LATEST]
-  local waiting = latest > now
-  local part = row[PART] - (cost * p[3]) % p[4]
-  row[TAT] = row[TAT] - cost * p[2] - math.floor(cost * p[3] / p[4])
+  local tat, tatPart = row[TAT], row[PART]
+  local part = tatPart - (cost * p[3]) % p[4]
+  row[TAT] = tat - cost * p[2] - math.floor(cost * p[3] / p[4])
   if part < 0 then
     row[TAT] = row[TAT] - 1
     part = part + p[4]
   end
   row[PART] = part
-  if waiting and stamp == latest then
-    row[LATEST] = math.max(0, row[TAT] - p[5] + (part > p[6] and 1 or 0))
-  elseif waiting then
-    local most = row[MOST]
-    local floor = latest + most * p[2] + math.floor(most * p[3] / p[4])
-    local floorPart = (most * p[3]) % p[4]
-    if row[TAT] < floor or (row[TAT] == floor and part < floorPart) then
-      row[TAT] = floor
-      row[PART] = floorPart
-    end
+  if stamp == row[LATEST] and stamp > now then
+    row[LATEST] = math.max(0, earliestOf(row, p))
+    row[LEAST] = row[LEAST] - cost * p[2] - math.floor(cost * p[3] / p[4])
+  end
+  local least = row[LEAST]
+  if row[LATEST] > now and row[TAT] < least then
+    row[TAT] = math.min(tat, least)
+    row[PART] = tat < least and tatPart or 0
   end
   if row[TAT] < 0 then
     row[TAT] = 0
@@ -107,11 +113,12 @@ return {
     local waits = start > now
     if (waits and start or clock) <= latest then
       if waits then
-        row[MOST] = row[LATEST] > now and math.max(row[MOST], cost) or cost
+        local least = row[LATEST] > now and row[LEAST] or 0
+        row[LEAST] = math.min(math.max(least, start) + ticks(cost, p), horizon)
         row[SEEN] = now
         row[LATEST] = start
       else
-        row[MOST] = 0
+        row[LEAST] = 0
         row[SEEN] = 0
         row[LATEST] = 0
       end
@@ -123,16 +130,20 @@ return {
   amend = function(row, clock, stamp, delta, p)
     local now = heal(row, clock, p)
     if delta > 0 then
-      spend(row, stamp == -1 and now or 0, math.min(delta, p[7]), p)
+      local cost = math.min(delta, p[7])
+      spend(row, stamp == -1 and now or 0, cost, p)
+      if row[LATEST] > now then
+        row[LEAST] = math.min(row[LEAST] + ticks(cost, p), horizon)
+      end
     else
       giveBack(row, now, stamp, math.min(-delta, p[7]), p)
     end
     if row[TAT] > now + p[5] then
-      row[SEEN] = now
+      row[SEEN] = math.max(now, 1)
     elseif row[LATEST] <= now then
       row[SEEN] = 0
       row[LATEST] = 0
-      row[MOST] = 0
+      row[LEAST] = 0
     end
   end,
 

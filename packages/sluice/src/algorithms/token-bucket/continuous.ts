@@ -1,4 +1,4 @@
-import type { Algorithm, Row } from "../../core/algorithm.js";
+import type { Algorithm, Answer, Row } from "../../core/algorithm.js";
 import { noStamp } from "../../core/algorithm.js";
 
 /**
@@ -8,7 +8,7 @@ import { noStamp } from "../../core/algorithm.js";
  * One token takes `per / rate` µs, seldom a whole number, so durations are kept as `whole + part / parts` µs.
  *
  * Row: tat, its part, then, only while a start lies ahead or a debt does: the moment of the last write, the latest
- * granted start, the largest cost waiting.
+ * granted start, and what tat would be, rounded up, if the bucket had been full when the first of those who wait starts.
  */
 export interface ContinuousParameters {
   readonly burst: number;
@@ -27,7 +27,7 @@ const TAT = 0;
 const PART = 1;
 const SEEN = 2;
 const LATEST = 3;
-const MOST = 4;
+const LEAST = 4;
 
 /** Beyond this, a debt is as good as for ever: sums stay exact. */
 const horizon = 2 ** 52;
@@ -39,7 +39,7 @@ export const continuous: Algorithm<ContinuousParameters> = {
   encode: (p) => [p.burst, p.tickWhole, p.tickPart, p.parts, p.spanWhole, p.spanPart, p.mostCost],
 
   step(row, _log, clock, earliest, latest, cost, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     let start = Math.max(now, earliest, row[LATEST] as number);
     if (cost > p.burst) {
       start = Number.POSITIVE_INFINITY;
@@ -58,14 +58,15 @@ export const continuous: Algorithm<ContinuousParameters> = {
     answer.stamp = start;
     answer.start = waits ? start : clock;
     const granted = answer.start <= latest;
-    answer.changed = granted;
     if (granted) {
+      answer.changed = true;
       if (waits) {
-        row[MOST] = (row[LATEST] as number) > now ? Math.max(row[MOST] as number, cost) : cost;
+        const least = (row[LATEST] as number) > now ? (row[LEAST] as number) : 0;
+        row[LEAST] = Math.min(Math.max(least, start) + ticks(cost, p), horizon);
         row[SEEN] = now;
         row[LATEST] = start;
       } else {
-        row[MOST] = row[SEEN] = row[LATEST] = 0;
+        row[LEAST] = row[SEEN] = row[LATEST] = 0;
       }
       spend(row, start, cost, p);
     }
@@ -74,15 +75,18 @@ export const continuous: Algorithm<ContinuousParameters> = {
   },
 
   amend(row, _log, clock, stamp, delta, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     if (delta > 0) {
       // a correction counts from the moment of its grant, a penalty from now
-      spend(row, stamp === noStamp ? now : 0, Math.min(delta, p.mostCost), p);
+      const cost = Math.min(delta, p.mostCost);
+      spend(row, stamp === noStamp ? now : 0, cost, p);
+      if ((row[LATEST] as number) > now) row[LEAST] = Math.min((row[LEAST] as number) + ticks(cost, p), horizon);
     } else {
       giveBack(row, now, stamp, Math.min(-delta, p.mostCost), p);
     }
-    if ((row[TAT] as number) > now + p.spanWhole) row[SEEN] = now;
-    else if ((row[LATEST] as number) <= now) row[SEEN] = row[LATEST] = row[MOST] = 0;
+    // never 0, which would say that nothing lies ahead
+    if ((row[TAT] as number) > now + p.spanWhole) row[SEEN] = Math.max(now, 1);
+    else if ((row[LATEST] as number) <= now) row[SEEN] = row[LATEST] = row[LEAST] = 0;
     answer.start = clock;
     answer.changed = true;
     answer.remaining = tokens(row, now, p);
@@ -95,15 +99,20 @@ export const continuous: Algorithm<ContinuousParameters> = {
  * stands still until it has caught up; by more, the row moves back with the clock, so that nobody is locked out.
  * A row without `seen` was at most empty when it was written, so it was written no earlier than `tat - span`.
  */
-function heal(row: Row, clock: number, p: ContinuousParameters): number {
-  const seen =
-    (row[SEEN] as number) || (row[TAT] as number) - p.spanWhole + ((row[PART] as number) > p.spanPart ? 1 : 0);
+function heal(row: Row, clock: number, p: ContinuousParameters, answer: Answer): number {
+  answer.changed = false;
+  const known = (row[SEEN] as number) > 0 || (row[LATEST] as number) > 0;
+  const seen = known ? (row[SEEN] as number) : earliestOf(row, p);
   if (clock >= seen) return clock;
   const back = seen - clock;
-  if (back <= p.spanWhole) return seen;
+  if (back <= p.spanWhole + (p.spanPart > 0 ? 1 : 0)) return seen;
+  answer.changed = true;
   row[TAT] = (row[TAT] as number) - back;
   if ((row[SEEN] as number) > 0) row[SEEN] = clock;
-  if ((row[LATEST] as number) > 0) row[LATEST] = Math.max(0, (row[LATEST] as number) - back);
+  if ((row[LATEST] as number) > 0) {
+    row[LATEST] = Math.max(0, (row[LATEST] as number) - back);
+    row[LEAST] = Math.max(0, (row[LEAST] as number) - back);
+  }
   return clock;
 }
 
@@ -119,27 +128,34 @@ function spend(row: Row, start: number, cost: number, p: ContinuousParameters): 
   row[PART] = part >= p.parts ? part - p.parts : part;
 }
 
+/** cost·tick, rounded up. */
+function ticks(cost: number, p: ContinuousParameters): number {
+  return cost * p.tickWhole + Math.ceil((cost * p.tickPart) / p.parts);
+}
+
+/** The first moment at which the bucket was not below empty: a start that was granted just in time. */
+function earliestOf(row: Row, p: ContinuousParameters): number {
+  return (row[TAT] as number) - p.spanWhole + ((row[PART] as number) > p.spanPart ? 1 : 0);
+}
+
 /**
- * tat := tat - cost·tick. While others wait for starts ahead, those stand: what comes back beyond a full bucket just
- * before the latest of them is lost, so tat stays at least `latest + most·tick`; unless it is that latest one that goes.
+ * tat := tat - cost·tick. While others wait for starts ahead, those stand: what comes back beyond a full bucket before
+ * the first of them is lost. When it is the latest that goes, the one before it is taken to start just in time.
  */
 function giveBack(row: Row, now: number, stamp: number, cost: number, p: ContinuousParameters): void {
-  const latest = row[LATEST] as number;
-  const waiting = latest > now;
-  const newest = waiting && stamp === latest;
-  const part = (row[PART] as number) - ((cost * p.tickPart) % p.parts);
-  row[TAT] = (row[TAT] as number) - cost * p.tickWhole - Math.floor((cost * p.tickPart) / p.parts) - (part < 0 ? 1 : 0);
+  const tat = row[TAT] as number;
+  const tatPart = row[PART] as number;
+  const part = tatPart - ((cost * p.tickPart) % p.parts);
+  row[TAT] = tat - cost * p.tickWhole - Math.floor((cost * p.tickPart) / p.parts) - (part < 0 ? 1 : 0);
   row[PART] = part < 0 ? part + p.parts : part;
-  if (newest) {
-    row[LATEST] = Math.max(0, (row[TAT] as number) - p.spanWhole + ((row[PART] as number) > p.spanPart ? 1 : 0));
-  } else if (waiting) {
-    const most = row[MOST] as number;
-    const floor = latest + most * p.tickWhole + Math.floor((most * p.tickPart) / p.parts);
-    const floorPart = (most * p.tickPart) % p.parts;
-    if ((row[TAT] as number) < floor || ((row[TAT] as number) === floor && (row[PART] as number) < floorPart)) {
-      row[TAT] = floor;
-      row[PART] = floorPart;
-    }
+  if (stamp === row[LATEST] && stamp > now) {
+    row[LATEST] = Math.max(0, earliestOf(row, p));
+    row[LEAST] = (row[LEAST] as number) - cost * p.tickWhole - Math.floor((cost * p.tickPart) / p.parts);
+  }
+  const least = row[LEAST] as number;
+  if ((row[LATEST] as number) > now && (row[TAT] as number) < least) {
+    row[TAT] = Math.min(tat, least);
+    row[PART] = tat < least ? tatPart : 0;
   }
   if ((row[TAT] as number) < 0) row[TAT] = row[PART] = 0;
 }

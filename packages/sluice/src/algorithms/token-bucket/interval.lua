@@ -1,13 +1,11 @@
 -- Twin of interval.ts: same names, same order.
--- Row: last refill counted, what is missing since then, then only while a start lies ahead: seen, latest, most.
+-- Row: last refill counted, what is missing since then, then only while a start lies ahead: seen, latest, least.
 -- Parameters: burst, rate, per, span, mostCost.
-local REFILL, MISSING, SEEN, LATEST, MOST = 1, 2, 3, 4, 5
+local REFILL, MISSING, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5
 
 local function heal(row, clock, p)
-  local seen = row[SEEN]
-  if seen == 0 and row[MISSING] > 0 then
-    seen = row[REFILL]
-  end
+  local written = row[MISSING] == 0 and 0 or row[REFILL]
+  local seen = row[LATEST] > 0 and row[SEEN] or written
   if clock >= seen then
     return clock
   end
@@ -15,6 +13,7 @@ local function heal(row, clock, p)
   if back <= p[4] then
     return seen
   end
+  row.changed = true
   row[REFILL] = math.max(0, row[REFILL] - back)
   if row[SEEN] > 0 then
     row[SEEN] = clock
@@ -25,9 +24,13 @@ local function heal(row, clock, p)
   return clock
 end
 
+local function refillsUntil(row, moment, p)
+  return math.max(0, math.floor((moment - row[REFILL]) / p[3]))
+end
+
 local function advance(row, moment, p)
   local missing = row[MISSING]
-  local refills = math.floor((moment - row[REFILL]) / p[3])
+  local refills = refillsUntil(row, moment, p)
   if refills >= math.ceil(missing / p[2]) then
     row[REFILL] = moment
     row[MISSING] = 0
@@ -54,11 +57,12 @@ return {
     local waits = start > now
     if (waits and start or clock) <= latest then
       if waits then
-        row[MOST] = row[LATEST] > now and math.max(row[MOST], cost) or cost
+        local least = row[LATEST] > now and row[LEAST] or 0
+        row[LEAST] = math.max(0, least - refillsUntil(row, start, p) * p[2]) + cost
         row[SEEN] = now
         row[LATEST] = start
       else
-        row[MOST] = 0
+        row[LEAST] = 0
         row[SEEN] = 0
         row[LATEST] = 0
       end
@@ -72,17 +76,21 @@ return {
     local now = heal(row, clock, p)
     local latest = row[LATEST]
     local waiting = latest > now
-    if not waiting then
+    local correction = delta > 0 and stamp ~= -1
+    if waiting then
+      local change = (delta > 0 or stamp == latest) and delta or 0
+      row[LEAST] = math.max(0, math.min(row[LEAST] + change, p[5]))
+    else
       row[SEEN] = 0
       row[LATEST] = 0
-      row[MOST] = 0
-      advance(row, now, p)
+      row[LEAST] = 0
+      if not correction then
+        advance(row, now, p)
+      end
     end
-    if delta > 0 then
-      row[MISSING] = math.min(row[MISSING] + math.min(delta, p[5]), p[5])
-    else
-      local floor = (waiting and not (stamp ~= -1 and stamp == latest)) and row[MOST] or 0
-      row[MISSING] = math.max(floor, row[MISSING] + delta)
+    row[MISSING] = math.max(row[LEAST], math.min(row[MISSING] + delta, p[5]))
+    if correction and not waiting then
+      advance(row, now, p)
     end
   end,
 
@@ -92,11 +100,11 @@ return {
       return 0
     end
     local missing = row[MISSING]
-    local refills = math.floor((now - row[REFILL]) / p[3])
+    local refills = refillsUntil(row, now, p)
     if refills >= math.ceil(missing / p[2]) then
       return p[1]
     end
-    return math.max(0, p[1] - missing + math.max(0, refills) * p[2])
+    return math.max(0, p[1] - missing + refills * p[2])
   end,
 
   resetAt = function(row, p)

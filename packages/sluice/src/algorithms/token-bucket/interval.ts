@@ -1,11 +1,12 @@
-import type { Algorithm, Row } from "../../core/algorithm.js";
+import type { Algorithm, Answer, Row } from "../../core/algorithm.js";
 import { noStamp } from "../../core/algorithm.js";
 
 /**
  * A bucket filled in steps: `rate` tokens at once every `per`, counted from the call that took from a full bucket.
  *
  * Row: the last refill that was counted, what is missing from the bucket since then (above `burst`: a debt), then, only
- * while a start lies ahead: the moment of the last write, the latest granted start, the largest cost waiting.
+ * while a start lies ahead: the moment of the last write, the latest granted start, and what would be missing if the
+ * bucket had been full when the first of those who wait starts.
  */
 export interface IntervalParameters {
   readonly burst: number;
@@ -22,7 +23,7 @@ const REFILL = 0;
 const MISSING = 1;
 const SEEN = 2;
 const LATEST = 3;
-const MOST = 4;
+const LEAST = 4;
 
 export const interval: Algorithm<IntervalParameters> = {
   name: "token-bucket-interval",
@@ -31,7 +32,7 @@ export const interval: Algorithm<IntervalParameters> = {
   encode: (p) => [p.burst, p.rate, p.per, p.span, p.mostCost],
 
   step(row, _log, clock, earliest, latest, cost, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     let start = Math.max(now, earliest, row[LATEST] as number);
     if (cost > p.burst) {
       start = Number.POSITIVE_INFINITY;
@@ -43,14 +44,15 @@ export const interval: Algorithm<IntervalParameters> = {
     answer.stamp = start;
     answer.start = waits ? start : clock;
     const granted = answer.start <= latest;
-    answer.changed = granted;
     if (granted) {
+      answer.changed = true;
       if (waits) {
-        row[MOST] = (row[LATEST] as number) > now ? Math.max(row[MOST] as number, cost) : cost;
+        const least = (row[LATEST] as number) > now ? (row[LEAST] as number) : 0;
+        row[LEAST] = Math.max(0, least - refillsUntil(row, start, p) * p.rate) + cost;
         row[SEEN] = now;
         row[LATEST] = start;
       } else {
-        row[MOST] = row[SEEN] = row[LATEST] = 0;
+        row[LEAST] = row[SEEN] = row[LATEST] = 0;
       }
       advance(row, start, p);
       row[MISSING] = (row[MISSING] as number) + cost;
@@ -60,21 +62,21 @@ export const interval: Algorithm<IntervalParameters> = {
   },
 
   amend(row, _log, clock, stamp, delta, p, answer) {
-    const now = heal(row, clock, p);
+    const now = heal(row, clock, p, answer);
     const latest = row[LATEST] as number;
     const waiting = latest > now;
-    if (!waiting) {
-      row[SEEN] = row[LATEST] = row[MOST] = 0;
-      advance(row, now, p);
-    }
-    if (delta > 0) {
-      row[MISSING] = Math.min((row[MISSING] as number) + Math.min(delta, p.mostCost), p.mostCost);
+    // a correction counts from the moment of its grant: what has been refilled since then is refilled
+    const correction = delta > 0 && stamp !== noStamp;
+    if (waiting) {
+      // those who wait keep their starts: what comes back beyond a full bucket before the first of them is lost
+      const change = delta > 0 || stamp === latest ? delta : 0;
+      row[LEAST] = Math.max(0, Math.min((row[LEAST] as number) + change, p.mostCost));
     } else {
-      // While others wait for starts ahead, those stand: what comes back beyond a bucket that was full just before the
-      // latest of them is lost, unless it is that latest one that goes.
-      const floor = waiting && !(stamp !== noStamp && stamp === latest) ? (row[MOST] as number) : 0;
-      row[MISSING] = Math.max(floor, (row[MISSING] as number) + delta);
+      row[SEEN] = row[LATEST] = row[LEAST] = 0;
+      if (!correction) advance(row, now, p);
     }
+    row[MISSING] = Math.max(row[LEAST] as number, Math.min((row[MISSING] as number) + delta, p.mostCost));
+    if (correction && !waiting) advance(row, now, p);
     answer.start = clock;
     answer.changed = true;
     answer.remaining = tokens(row, now, p);
@@ -86,21 +88,29 @@ export const interval: Algorithm<IntervalParameters> = {
  * The moment to reason at. A row written later than now shows that the clock went back: by up to a span, time stands
  * still until it has caught up; by more, the row moves back with the clock, so that nobody is locked out.
  */
-function heal(row: Row, clock: number, p: IntervalParameters): number {
-  const seen = (row[SEEN] as number) || (row[MISSING] === 0 ? 0 : (row[REFILL] as number));
+function heal(row: Row, clock: number, p: IntervalParameters, answer: Answer): number {
+  answer.changed = false;
+  const written = row[MISSING] === 0 ? 0 : (row[REFILL] as number);
+  const seen = (row[LATEST] as number) > 0 ? (row[SEEN] as number) : written;
   if (clock >= seen) return clock;
   const back = seen - clock;
   if (back <= p.span) return seen;
+  answer.changed = true;
   row[REFILL] = Math.max(0, (row[REFILL] as number) - back);
   if ((row[SEEN] as number) > 0) row[SEEN] = clock;
   if ((row[LATEST] as number) > 0) row[LATEST] = Math.max(0, (row[LATEST] as number) - back);
   return clock;
 }
 
+/** Refills from the last that was counted up to `moment`. */
+function refillsUntil(row: Row, moment: number, p: IntervalParameters): number {
+  return Math.max(0, Math.floor((moment - (row[REFILL] as number)) / p.per));
+}
+
 /** Counts the refills up to `moment`. A full bucket counts its refills from the next call on. */
 function advance(row: Row, moment: number, p: IntervalParameters): void {
   const missing = row[MISSING] as number;
-  const refills = Math.floor((moment - (row[REFILL] as number)) / p.per);
+  const refills = refillsUntil(row, moment, p);
   if (refills >= Math.ceil(missing / p.rate)) {
     row[REFILL] = moment;
     row[MISSING] = 0;
@@ -114,13 +124,15 @@ function advance(row: Row, moment: number, p: IntervalParameters): void {
 function tokens(row: Row, moment: number, p: IntervalParameters): number {
   if ((row[LATEST] as number) > moment) return 0;
   const missing = row[MISSING] as number;
-  const refills = Math.floor((moment - (row[REFILL] as number)) / p.per);
+  const refills = refillsUntil(row, moment, p);
   if (refills >= Math.ceil(missing / p.rate)) return p.burst;
-  return Math.max(0, p.burst - missing + Math.max(0, refills) * p.rate);
+  return Math.max(0, p.burst - missing + refills * p.rate);
 }
 
 /** The refill that fills the bucket. */
 function full(row: Row, now: number, p: IntervalParameters): number {
   const missing = row[MISSING] as number;
-  return missing === 0 ? now : (row[REFILL] as number) + Math.ceil(missing / p.rate) * p.per;
+  return missing === 0
+    ? Math.max(now, row[LATEST] as number)
+    : (row[REFILL] as number) + Math.ceil(missing / p.rate) * p.per;
 }

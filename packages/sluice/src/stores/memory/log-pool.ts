@@ -1,5 +1,4 @@
 import type { Log } from "../../core/algorithm.js";
-import { noStamp } from "../../core/algorithm.js";
 
 /**
  * The logs of all keys of a limiter, in blocks of eight calls from one pool: a doubly linked list of blocks for each key.
@@ -70,22 +69,14 @@ export class LogPool implements Log {
     return dropped;
   }
 
-  take(cost: number, stamp: number): number {
+  take(cost: number, from: number, through: number): number {
     let left = cost;
-    if (stamp === noStamp) {
-      while (left > 0 && !this.#empty()) {
-        const tail = this.#tail();
-        left -= this.#lower(tail, left);
-        if (this.#cost(tail) === 0) this.#removeTail(tail);
-      }
-    } else {
-      // an entry in the middle stays, with a cost of 0, until it leaves the window
-      this.#eachOf(stamp, (at) => {
-        left -= this.#lower(at, left);
-        return left > 0;
-      });
-      while (!this.#empty() && this.#cost(this.#tail()) === 0) this.#removeTail(this.#tail());
-    }
+    // an entry before the newest stays, with a cost of 0, until it leaves the window
+    this.#eachBack(from, (at) => {
+      if (this.#stamp(at) <= through) left -= this.#lower(at, left);
+      return left > 0;
+    });
+    while (!this.#empty() && this.#cost(this.#tail()) === 0) this.#removeTail(this.#tail());
     return cost - left;
   }
 
@@ -93,8 +84,8 @@ export class LogPool implements Log {
     if (this.#empty()) return 0;
     if (this.newest() === stamp) return this.push(stamp, cost);
     let left = cost;
-    this.#eachOf(stamp, (at) => {
-      left -= this.#raise(at, left);
+    this.#eachBack(stamp, (at) => {
+      if (this.#stamp(at) === stamp) left -= this.#raise(at, left);
       return left > 0;
     });
     return cost - left;
@@ -140,13 +131,11 @@ export class LogPool implements Log {
     return (this.header[END] as number) - 1;
   }
 
-  #eachOf(stamp: number, visit: (at: number) => boolean): void {
-    if (this.#empty() || this.newest() < stamp) return;
+  /** Visits the entries from the newest back to `from`, until `visit` returns false. */
+  #eachBack(from: number, visit: (at: number) => boolean): void {
+    if (this.#empty()) return;
     const head = this.header[HEAD] as number;
-    for (let at = this.#tail(); this.#stamp(at) >= stamp; at = this.#previous(at)) {
-      if (this.#stamp(at) === stamp && !visit(at)) return;
-      if (at === head) return;
-    }
+    for (let at = this.#tail(); this.#stamp(at) >= from && visit(at) && at !== head; at = this.#previous(at));
   }
 
   #append(stamp: number, cost: number): number {

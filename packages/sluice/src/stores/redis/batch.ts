@@ -280,7 +280,8 @@ function answerKey(
       const allowed = granted > 0;
       const wait = allowed ? 0 : answer.start - now;
       const reset = Math.max(0, answer.resetAt - now);
-      if (!allowed) gate.denied(tag, cost, [wait, answer.remaining, reset], sent);
+      if (allowed) gate.changed(tag);
+      else gate.denied(tag, cost, wait, now, sent);
       resolve(decideOne(policies, allowed, wait, answer.remaining, reset), granted, now);
     }
     return at;
@@ -309,11 +310,25 @@ function answerKey(
         });
         findings = next;
       }
-      if (granted === 0) gate.denied(tag, cost, findings, sent);
+      if (granted > 0) gate.changed(tag);
+      else deny(gate, tag, cost, findings, now, sent);
       resolve(decideMany(policies, findings, granted > 0), granted, now);
     }
   }
   return at;
+}
+
+function deny(
+  gate: RedisGate,
+  tag: string,
+  cost: number,
+  findings: readonly number[],
+  now: number,
+  sent: number,
+): void {
+  const wait = Math.max(...findings.filter((_, place) => place % numbersPerPolicy === 0));
+  gate.deniedByLog(tag, cost, findings, sent);
+  gate.denied(tag, cost, wait, now, sent);
 }
 
 /** What every policy says to the call at `index` of a run. */

@@ -4,7 +4,7 @@ import { glideConnection, isGlide } from "./glide.js";
 import { ioredisConnection, isIoredis } from "./ioredis.js";
 import { isNodeRedis, nodeRedisConnection } from "./node-redis.js";
 
-export type { RedisConnection, Subscribe } from "./connection.js";
+export type { RedisConnection } from "./connection.js";
 
 interface Sender {
   send(args: string[]): Promise<unknown>;
@@ -41,8 +41,7 @@ function adapt(client: unknown): RedisConnection | undefined {
 export function connect(client: unknown): RedisConnection {
   const connection = adapt(client);
   if (connection) return connection;
-  const came =
-    typeof client === "object" && client !== null ? `an object of class ${className(client)}` : show(client);
+  const came = typeof client === "object" && client !== null ? `an object of class ${className(client)}` : show(client);
   throw typeError(
     "ERR_INVALID_ARGUMENT",
     "Expected client to be a client of ioredis 5 or 6, iovalkey, node-redis 4, 5 or 6, or valkey-glide 2, alone or as a " +
@@ -51,8 +50,8 @@ export function connect(client: unknown): RedisConnection {
 }
 
 function className(value: object): string {
-  const { constructor } = value;
-  return typeof constructor === "function" && constructor.name ? constructor.name : "unknown";
+  const type: unknown = value.constructor;
+  return typeof type === "function" && type.name ? type.name : "unknown";
 }
 
 /**

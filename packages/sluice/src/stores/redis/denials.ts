@@ -6,9 +6,11 @@ interface Denial {
   readonly until: number;
   /** µs on the local clock: when the findings were true at the latest. */
   readonly learned: number;
-  /** As in a verdict. */
-  readonly findings: readonly number[];
+  readonly findings: FindingsAfter;
 }
+
+/** What the store would find so many µs after it answered, if nobody else asks. */
+export type FindingsAfter = (passed: number) => number[];
 
 /** The longest that a refusal is believed, µs; and how much of it, for clocks that run unequally fast. */
 const longest = 3600e6;
@@ -37,14 +39,11 @@ export class Denials {
       this.#denials.delete(tag);
       return undefined;
     }
-    const passed = now - denial.learned;
-    return denial.findings.map((figure, place) => (place % 3 === 1 ? figure : Math.max(0, figure - passed)));
+    return denial.findings(now - denial.learned);
   }
 
-  /** The store refused `cost`, asked at `sent` on the local clock. */
-  learn(tag: string, cost: number, findings: readonly number[], sent: number): void {
-    let wait = 0;
-    for (let at = 0; at < findings.length; at += 3) wait = Math.max(wait, findings[at] as number);
+  /** The store refused `cost` for `wait` µs, asked at `sent` on the local clock. */
+  learn(tag: string, cost: number, wait: number, findings: FindingsAfter, sent: number): void {
     if (wait === Number.POSITIVE_INFINITY) return;
     const until = sent + Math.min(wait, longest) * believed;
     this.#denials.delete(tag);
@@ -55,7 +54,8 @@ export class Denials {
     this.#denials.set(tag, { cost, until, learned: this.#clock.now(), findings });
   }
 
+  /** Something was spent or given back: the store would answer otherwise now. */
   forget(tag: string): void {
-    this.#denials.delete(tag);
+    if (this.#denials.size > 0) this.#denials.delete(tag);
   }
 }

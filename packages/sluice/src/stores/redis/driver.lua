@@ -34,10 +34,14 @@ local function algorithm(name)
   return found
 end
 
+-- State outlives what it says by a little (ms), so that a clock stepping back does not find it gone; by an hour where
+-- the moment is given, which says nothing about when the server's clock will expire it.
 local now = tonumber(ARGV[2])
+local margin = 3600000
 if now == 0 then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
+  margin = 100
 end
 
 local function limiter()
@@ -52,9 +56,8 @@ local function limiter()
   return policies
 end
 
--- state outlives what it says by a little, so that a clock stepping back does not find it gone
 local function lifetime(resetAt)
-  return math.max(1, math.ceil((resetAt - now) / 1000)) + 100
+  return math.max(1, math.ceil((resetAt - now) / 1000)) + margin
 end
 
 local function fill(row, value)
@@ -163,7 +166,8 @@ if verb == 'consume' then
         local key = KEYS[at]
         local value = call('GET', key)
         reply[told] = value
-        if step(fill(row, value), now, now, now, 1, only) <= now then
+        row.changed = false
+        if step(fill(row, value), now, now, now, 1, only) <= now or row.changed then
           write(key, row, resetAt(row, only))
         end
       end

@@ -14,6 +14,7 @@ import {
   figuresPerLog,
   loadRow,
   logFigures,
+  look,
   noteLog,
   type Part,
   partsOf,
@@ -52,6 +53,7 @@ export class RedisGate implements Gate {
   readonly #station: Station;
   readonly #starts: readonly string[];
   readonly #denials: Denials | undefined;
+  readonly #logs: boolean;
   readonly #lots: Lots | undefined;
 
   constructor(driver: Driver, station: Station, limiter: string, policies: readonly Policy[]) {
@@ -62,6 +64,7 @@ export class RedisGate implements Gate {
     this.#station = station;
     this.#starts = policies.map(({ name }) => keyStart(station.prefix, limiter, name));
     this.#denials = station.denials?.();
+    this.#logs = this.parts.some(({ logged }) => logged);
     this.#lots = station.lots?.();
   }
 
@@ -98,14 +101,43 @@ export class RedisGate implements Gate {
   }
 
   /** The store refused a call. */
-  denied(tag: string, cost: number, findings: readonly number[], sent: number): void {
-    this.#denials?.learn(tag, cost, findings, sent);
+  denied(tag: string, cost: number, wait: number, now: number, sent: number): void {
+    const denials = this.#denials;
+    // the rows say how the answer changes as time goes by; a log would have to be here for that
+    if (denials === undefined || this.#logs) return;
+    const rows = this.parts.map((part) => part.row.slice());
+    const after = (passed: number): number[] => {
+      const findings: number[] = [];
+      this.parts.forEach((part, place) => {
+        part.row.set(rows[place] as Float64Array);
+        look(part, now + passed, cost, findings, place * numbersPerPolicy);
+      });
+      return findings;
+    };
+    denials.learn(tag, cost, wait, after, sent);
+  }
+
+  /** The same, of a limiter whose only policy keeps a log: nothing remains until the oldest call has left its window. */
+  deniedByLog(tag: string, cost: number, findings: readonly number[], sent: number): void {
+    if (!this.#logs || cost > 1 || this.parts.length > 1) return;
+    const [wait = 0, remaining = 0, reset = 0] = findings;
+    this.#denials?.learn(tag, cost, wait, (passed) => [wait - passed, remaining, reset - passed], sent);
+  }
+
+  /** The store granted a call, or something else changed: what it refused before, it would refuse otherwise now. */
+  changed(tag: string): void {
+    this.#denials?.forget(tag);
   }
 
   async amend(key: string, delta: number, timeout: number): Promise<Findings> {
     const tag = inner(key);
-    if (delta < 0) this.#denials?.forget(tag);
-    const reply = await this.#ask(["amend", delta], tag, this.policies.map(() => -1), timeout);
+    this.changed(tag);
+    const reply = await this.#ask(
+      ["amend", delta],
+      tag,
+      this.policies.map(() => -1),
+      timeout,
+    );
     const now = Number(reply[0]);
     const findings: number[] = [];
     let at = 1;
@@ -136,25 +168,32 @@ export class RedisGate implements Gate {
 
   /** Takes a grant back: as if it had not been, where nothing has happened since. */
   async undo({ tag, cost, before, after, stamps }: Grant, timeout: number): Promise<void> {
-    this.#denials?.forget(tag);
-    const grants = this.policies.flatMap((_, place) => [before[place], after[place], stamps[place]] as (string | number)[]);
+    this.changed(tag);
+    const grants = this.policies.flatMap(
+      (_, place) => [before[place], after[place], stamps[place]] as (string | number)[],
+    );
     await this.#ask(["undo", cost], tag, grants, timeout);
-    this.#denials?.forget(tag);
+    this.changed(tag);
   }
 
   /** Corrects what a grant cost, as of its start. */
   async settle({ tag, stamps }: Grant, delta: number, timeout: number): Promise<void> {
     if (delta === 0) return;
-    if (delta < 0) this.#denials?.forget(tag);
+    this.changed(tag);
     await this.#ask(["amend", delta], tag, stamps, timeout);
-    if (delta < 0) this.#denials?.forget(tag);
+    this.changed(tag);
   }
 
   /** Gives unspent lots back. */
   async leave(timeout: number): Promise<void> {
     const lots = Array.from(this.#lots?.drain() ?? []);
     const returned = lots.map(({ tag, left, stamp }) =>
-      this.#ask(["amend", -left], tag, this.policies.map(() => stamp), timeout),
+      this.#ask(
+        ["amend", -left],
+        tag,
+        this.policies.map(() => stamp),
+        timeout,
+      ),
     );
     // what cannot be given back runs out by itself
     await Promise.allSettled(returned);
@@ -184,7 +223,7 @@ export class RedisGate implements Gate {
   forget(): void {}
 
   #forget(tag: string): void {
-    this.#denials?.forget(tag);
+    this.changed(tag);
     this.#lots?.forget(tag);
   }
 }

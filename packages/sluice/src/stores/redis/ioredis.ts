@@ -27,7 +27,8 @@ type CommandClass = new (
 ) => Command;
 
 interface Subscriber {
-  on(event: string, listener: (...values: string[]) => void): unknown;
+  on(event: "error", listener: () => void): unknown;
+  on(event: "message", listener: (channel: string, message: string) => void): unknown;
   subscribe(channel: string): Promise<unknown>;
   disconnect(): void;
 }
@@ -81,7 +82,7 @@ function subscribeOn(client: IoredisClient): Subscribe {
         });
     subscriber.on("error", ignore);
     subscriber.on("message", (from, message) => {
-      if (from === channel) onMessage(message as string);
+      if (from === channel) onMessage(message);
     });
     return subscribed(subscriber.subscribe(channel), () => subscriber.disconnect());
   };

@@ -21,7 +21,10 @@ export function keyStart(prefix: string, limiter: string, part: string): string 
 export function inner(key: string): string {
   if (/^[\x20-\x24\x26-\x7a\x7c]{1,512}$/.test(key)) return key;
   if (!key.isWellFormed()) {
-    throw rangeError("ERR_INVALID_KEY", `Expected key to be well-formed UTF-16, got ${show(key)} with a lone surrogate.`);
+    throw rangeError(
+      "ERR_INVALID_KEY",
+      `Expected key to be well-formed UTF-16, got ${show(key)} with a lone surrogate.`,
+    );
   }
   return Buffer.byteLength(key) > longestKey
     ? `%#${createHash("sha256").update(key).digest("base64url")}`

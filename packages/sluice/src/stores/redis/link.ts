@@ -99,20 +99,17 @@ export class Link {
   /** Asks a harmless question until it is answered, or nobody has wanted the store for a while. */
   #watch(): void {
     if (this.#probe !== undefined || this.#closed) return;
-    this.#probe = setTimeout(
-      () => {
-        this.#probe = undefined;
-        if (this.#closed || this.#failures < failuresToOpen) return;
-        this.connection.send(["TIME"], "probe").then(
-          () => {
-            this.#failures = 0;
-          },
-          () => {},
-        );
-        if (performance.now() - this.#wanted < probeFor) this.#watch();
-      },
-      probeInterval,
-    );
+    this.#probe = setTimeout(() => {
+      this.#probe = undefined;
+      if (this.#closed || this.#failures < failuresToOpen) return;
+      this.connection.send(["TIME"], "probe").then(
+        () => {
+          this.#failures = 0;
+        },
+        () => {},
+      );
+      if (performance.now() - this.#wanted < probeFor) this.#watch();
+    }, probeInterval);
     this.#probe.unref();
   }
 }

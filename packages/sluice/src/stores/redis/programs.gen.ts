@@ -7,7 +7,7 @@ export const limiterScript: Script = {
     "[\"fixed-window\"] = function()\n" +
     "local OPENED, USED, SEEN, LATEST = 1, 2, 3, 4\n" +
     "local function heal(row, clock, p)\n" +
-    "local seen = row[SEEN] > 0 and row[SEEN] or row[OPENED]\n" +
+    "local seen = row[LATEST] > 0 and row[SEEN] or row[OPENED]\n" +
     "if clock >= seen then\n" +
     "return clock\n" +
     "end\n" +
@@ -15,6 +15,7 @@ export const limiterScript: Script = {
     "if back <= p[2] then\n" +
     "return seen\n" +
     "end\n" +
+    "row.changed = true\n" +
     "local opened = math.max(0, row[OPENED] - back)\n" +
     "row[OPENED] = p[3] == 1 and opened - opened % p[2] or opened\n" +
     "if row[SEEN] > 0 then\n" +
@@ -63,7 +64,7 @@ export const limiterScript: Script = {
     "end\n" +
     "local opened = row[OPENED]\n" +
     "local correctable = usedAt(row, moment, p) > 0\n" +
-    "and (stamp == -1 or (stamp >= opened and stamp < opened + p[2]))\n" +
+    "and (stamp == -1 and latest <= now or (stamp >= opened and stamp < opened + p[2]))\n" +
     "if delta > 0 and (correctable or stamp == -1) then\n" +
     "spend(row, moment, delta, p)\n" +
     "elseif delta < 0 and correctable then\n" +
@@ -119,7 +120,7 @@ export const limiterScript: Script = {
     "return down + 1\n" +
     "end\n" +
     "local function heal(row, clock, p)\n" +
-    "local seen = row[SEEN] > 0 and row[SEEN] or row[OPENED]\n" +
+    "local seen = row[LATEST] > 0 and row[SEEN] or row[OPENED]\n" +
     "if clock >= seen then\n" +
     "return clock\n" +
     "end\n" +
@@ -127,6 +128,7 @@ export const limiterScript: Script = {
     "if back <= p[2] then\n" +
     "return seen\n" +
     "end\n" +
+    "row.changed = true\n" +
     "local opened = math.max(0, row[OPENED] - back)\n" +
     "row[OPENED] = opened - opened % p[2]\n" +
     "if row[SEEN] > 0 then\n" +
@@ -191,7 +193,8 @@ export const limiterScript: Script = {
     "end,\n" +
     "amend = function(row, clock, stamp, delta, p)\n" +
     "local now = heal(row, clock, p)\n" +
-    "if row[LATEST] <= now then\n" +
+    "local latest = row[LATEST]\n" +
+    "if latest <= now then\n" +
     "row[SEEN] = 0\n" +
     "row[LATEST] = 0\n" +
     "turn(row, now, p)\n" +
@@ -205,7 +208,7 @@ export const limiterScript: Script = {
     "elseif inBefore then\n" +
     "row[BEFORE] = math.min(row[BEFORE] + delta, largestExact)\n" +
     "end\n" +
-    "else\n" +
+    "elseif stamp ~= -1 or latest <= now then\n" +
     "local left = -delta\n" +
     "if inCurrent then\n" +
     "left = left - takeFrom(row, USED, left)\n" +
@@ -516,15 +519,20 @@ export const limiterScript: Script = {
     "}\n" +
     "end,\n" +
     "[\"token-bucket\"] = function()\n" +
-    "local TAT, PART, SEEN, LATEST, MOST = 1, 2, 3, 4, 5\n" +
+    "local TAT, PART, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5\n" +
     "local horizon = 4503599627370496\n" +
-    "local function heal(row, clock, p)\n" +
-    "local seen = row[SEEN]\n" +
-    "if seen == 0 then\n" +
-    "seen = row[TAT] - p[5]\n" +
-    "if row[PART] > p[6] then\n" +
-    "seen = seen + 1\n" +
+    "local function ticks(cost, p)\n" +
+    "return cost * p[2] + math.ceil(cost * p[3] / p[4])\n" +
     "end\n" +
+    "local function earliestOf(row, p)\n" +
+    "return row[TAT] - p[5] + (row[PART] > p[6] and 1 or 0)\n" +
+    "end\n" +
+    "local function heal(row, clock, p)\n" +
+    "local seen\n" +
+    "if row[SEEN] > 0 or row[LATEST] > 0 then\n" +
+    "seen = row[SEEN]\n" +
+    "else\n" +
+    "seen = earliestOf(row, p)\n" +
     "end\n" +
     "if clock >= seen then\n" +
     "return clock\n" +
@@ -533,12 +541,14 @@ export const limiterScript: Script = {
     "if back <= p[5] then\n" +
     "return seen\n" +
     "end\n" +
+    "row.changed = true\n" +
     "row[TAT] = row[TAT] - back\n" +
     "if row[SEEN] > 0 then\n" +
     "row[SEEN] = clock\n" +
     "end\n" +
     "if row[LATEST] > 0 then\n" +
     "row[LATEST] = math.max(0, row[LATEST] - back)\n" +
+    "row[LEAST] = math.max(0, row[LEAST] - back)\n" +
     "end\n" +
     "return clock\n" +
     "end\n" +
@@ -561,25 +571,22 @@ export const limiterScript: Script = {
     "row[TAT] = tat < horizon and tat or horizon\n" +
     "end\n" +
     "local function giveBack(row, now, stamp, cost, p)\n" +
-    "local latest = row[LATEST]\n" +
-    "local waiting = latest > now\n" +
-    "local part = row[PART] - (cost * p[3]) % p[4]\n" +
-    "row[TAT] = row[TAT] - cost * p[2] - math.floor(cost * p[3] / p[4])\n" +
+    "local tat, tatPart = row[TAT], row[PART]\n" +
+    "local part = tatPart - (cost * p[3]) % p[4]\n" +
+    "row[TAT] = tat - cost * p[2] - math.floor(cost * p[3] / p[4])\n" +
     "if part < 0 then\n" +
     "row[TAT] = row[TAT] - 1\n" +
     "part = part + p[4]\n" +
     "end\n" +
     "row[PART] = part\n" +
-    "if waiting and stamp == latest then\n" +
-    "row[LATEST] = math.max(0, row[TAT] - p[5] + (part > p[6] and 1 or 0))\n" +
-    "elseif waiting then\n" +
-    "local most = row[MOST]\n" +
-    "local floor = latest + most * p[2] + math.floor(most * p[3] / p[4])\n" +
-    "local floorPart = (most * p[3]) % p[4]\n" +
-    "if row[TAT] < floor or (row[TAT] == floor and part < floorPart) then\n" +
-    "row[TAT] = floor\n" +
-    "row[PART] = floorPart\n" +
+    "if stamp == row[LATEST] and stamp > now then\n" +
+    "row[LATEST] = math.max(0, earliestOf(row, p))\n" +
+    "row[LEAST] = row[LEAST] - cost * p[2] - math.floor(cost * p[3] / p[4])\n" +
     "end\n" +
+    "local least = row[LEAST]\n" +
+    "if row[LATEST] > now and row[TAT] < least then\n" +
+    "row[TAT] = math.min(tat, least)\n" +
+    "row[PART] = tat < least and tatPart or 0\n" +
     "end\n" +
     "if row[TAT] < 0 then\n" +
     "row[TAT] = 0\n" +
@@ -616,11 +623,12 @@ export const limiterScript: Script = {
     "local waits = start > now\n" +
     "if (waits and start or clock) <= latest then\n" +
     "if waits then\n" +
-    "row[MOST] = row[LATEST] > now and math.max(row[MOST], cost) or cost\n" +
+    "local least = row[LATEST] > now and row[LEAST] or 0\n" +
+    "row[LEAST] = math.min(math.max(least, start) + ticks(cost, p), horizon)\n" +
     "row[SEEN] = now\n" +
     "row[LATEST] = start\n" +
     "else\n" +
-    "row[MOST] = 0\n" +
+    "row[LEAST] = 0\n" +
     "row[SEEN] = 0\n" +
     "row[LATEST] = 0\n" +
     "end\n" +
@@ -631,16 +639,20 @@ export const limiterScript: Script = {
     "amend = function(row, clock, stamp, delta, p)\n" +
     "local now = heal(row, clock, p)\n" +
     "if delta > 0 then\n" +
-    "spend(row, stamp == -1 and now or 0, math.min(delta, p[7]), p)\n" +
+    "local cost = math.min(delta, p[7])\n" +
+    "spend(row, stamp == -1 and now or 0, cost, p)\n" +
+    "if row[LATEST] > now then\n" +
+    "row[LEAST] = math.min(row[LEAST] + ticks(cost, p), horizon)\n" +
+    "end\n" +
     "else\n" +
     "giveBack(row, now, stamp, math.min(-delta, p[7]), p)\n" +
     "end\n" +
     "if row[TAT] > now + p[5] then\n" +
-    "row[SEEN] = now\n" +
+    "row[SEEN] = math.max(now, 1)\n" +
     "elseif row[LATEST] <= now then\n" +
     "row[SEEN] = 0\n" +
     "row[LATEST] = 0\n" +
-    "row[MOST] = 0\n" +
+    "row[LEAST] = 0\n" +
     "end\n" +
     "end,\n" +
     "remaining = function(row, clock, p)\n" +
@@ -679,12 +691,10 @@ export const limiterScript: Script = {
     "}\n" +
     "end,\n" +
     "[\"token-bucket-interval\"] = function()\n" +
-    "local REFILL, MISSING, SEEN, LATEST, MOST = 1, 2, 3, 4, 5\n" +
+    "local REFILL, MISSING, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5\n" +
     "local function heal(row, clock, p)\n" +
-    "local seen = row[SEEN]\n" +
-    "if seen == 0 and row[MISSING] > 0 then\n" +
-    "seen = row[REFILL]\n" +
-    "end\n" +
+    "local written = row[MISSING] == 0 and 0 or row[REFILL]\n" +
+    "local seen = row[LATEST] > 0 and row[SEEN] or written\n" +
     "if clock >= seen then\n" +
     "return clock\n" +
     "end\n" +
@@ -692,6 +702,7 @@ export const limiterScript: Script = {
     "if back <= p[4] then\n" +
     "return seen\n" +
     "end\n" +
+    "row.changed = true\n" +
     "row[REFILL] = math.max(0, row[REFILL] - back)\n" +
     "if row[SEEN] > 0 then\n" +
     "row[SEEN] = clock\n" +
@@ -701,9 +712,12 @@ export const limiterScript: Script = {
     "end\n" +
     "return clock\n" +
     "end\n" +
+    "local function refillsUntil(row, moment, p)\n" +
+    "return math.max(0, math.floor((moment - row[REFILL]) / p[3]))\n" +
+    "end\n" +
     "local function advance(row, moment, p)\n" +
     "local missing = row[MISSING]\n" +
-    "local refills = math.floor((moment - row[REFILL]) / p[3])\n" +
+    "local refills = refillsUntil(row, moment, p)\n" +
     "if refills >= math.ceil(missing / p[2]) then\n" +
     "row[REFILL] = moment\n" +
     "row[MISSING] = 0\n" +
@@ -728,11 +742,12 @@ export const limiterScript: Script = {
     "local waits = start > now\n" +
     "if (waits and start or clock) <= latest then\n" +
     "if waits then\n" +
-    "row[MOST] = row[LATEST] > now and math.max(row[MOST], cost) or cost\n" +
+    "local least = row[LATEST] > now and row[LEAST] or 0\n" +
+    "row[LEAST] = math.max(0, least - refillsUntil(row, start, p) * p[2]) + cost\n" +
     "row[SEEN] = now\n" +
     "row[LATEST] = start\n" +
     "else\n" +
-    "row[MOST] = 0\n" +
+    "row[LEAST] = 0\n" +
     "row[SEEN] = 0\n" +
     "row[LATEST] = 0\n" +
     "end\n" +
@@ -745,17 +760,21 @@ export const limiterScript: Script = {
     "local now = heal(row, clock, p)\n" +
     "local latest = row[LATEST]\n" +
     "local waiting = latest > now\n" +
-    "if not waiting then\n" +
+    "local correction = delta > 0 and stamp ~= -1\n" +
+    "if waiting then\n" +
+    "local change = (delta > 0 or stamp == latest) and delta or 0\n" +
+    "row[LEAST] = math.max(0, math.min(row[LEAST] + change, p[5]))\n" +
+    "else\n" +
     "row[SEEN] = 0\n" +
     "row[LATEST] = 0\n" +
-    "row[MOST] = 0\n" +
+    "row[LEAST] = 0\n" +
+    "if not correction then\n" +
     "advance(row, now, p)\n" +
     "end\n" +
-    "if delta > 0 then\n" +
-    "row[MISSING] = math.min(row[MISSING] + math.min(delta, p[5]), p[5])\n" +
-    "else\n" +
-    "local floor = (waiting and not (stamp ~= -1 and stamp == latest)) and row[MOST] or 0\n" +
-    "row[MISSING] = math.max(floor, row[MISSING] + delta)\n" +
+    "end\n" +
+    "row[MISSING] = math.max(row[LEAST], math.min(row[MISSING] + delta, p[5]))\n" +
+    "if correction and not waiting then\n" +
+    "advance(row, now, p)\n" +
     "end\n" +
     "end,\n" +
     "remaining = function(row, clock, p)\n" +
@@ -764,11 +783,11 @@ export const limiterScript: Script = {
     "return 0\n" +
     "end\n" +
     "local missing = row[MISSING]\n" +
-    "local refills = math.floor((now - row[REFILL]) / p[3])\n" +
+    "local refills = refillsUntil(row, now, p)\n" +
     "if refills >= math.ceil(missing / p[2]) then\n" +
     "return p[1]\n" +
     "end\n" +
-    "return math.max(0, p[1] - missing + math.max(0, refills) * p[2])\n" +
+    "return math.max(0, p[1] - missing + refills * p[2])\n" +
     "end,\n" +
     "resetAt = function(row, p)\n" +
     "local missing = row[MISSING]\n" +
@@ -796,9 +815,11 @@ export const limiterScript: Script = {
     "return found\n" +
     "end\n" +
     "local now = tonumber(ARGV[2])\n" +
+    "local margin = 3600000\n" +
     "if now == 0 then\n" +
     "local time = redis.call('TIME')\n" +
     "now = time[1] * 1000000 + time[2]\n" +
+    "margin = 100\n" +
     "end\n" +
     "local function limiter()\n" +
     "local policies = {}\n" +
@@ -812,7 +833,7 @@ export const limiterScript: Script = {
     "return policies\n" +
     "end\n" +
     "local function lifetime(resetAt)\n" +
-    "return math.max(1, math.ceil((resetAt - now) / 1000)) + 100\n" +
+    "return math.max(1, math.ceil((resetAt - now) / 1000)) + margin\n" +
     "end\n" +
     "local function fill(row, value)\n" +
     "row[1], row[2], row[3], row[4], row[5] = tonumber(value) or 0, 0, 0, 0, 0\n" +
@@ -908,7 +929,8 @@ export const limiterScript: Script = {
     "local key = KEYS[at]\n" +
     "local value = call('GET', key)\n" +
     "reply[told] = value\n" +
-    "if step(fill(row, value), now, now, now, 1, only) <= now then\n" +
+    "row.changed = false\n" +
+    "if step(fill(row, value), now, now, now, 1, only) <= now or row.changed then\n" +
     "write(key, row, resetAt(row, only))\n" +
     "end\n" +
     "end\n" +
@@ -1017,5 +1039,5 @@ export const limiterScript: Script = {
     "return redis.error_reply('ERR unknown verb')\n" +
     "end\n" +
     "return reply\n",
-  sha: "739e066449621c0658e4bdd5c463403ff654e890",
+  sha: "76ad954bbdc93b6dc04d7ec1068d54872388faae",
 };

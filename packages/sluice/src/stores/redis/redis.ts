@@ -39,7 +39,7 @@ export interface RedisStoreOptions {
   prefetch?: false | { max: number; maxAge: Duration };
 }
 
-/** For tests: the moment that scripts reason at, in µs, instead of the server's clock. */
+/** For tests: a clock by which scripts reason instead of the server's, and this process instead of its own. */
 export const scriptClock: unique symbol = Symbol.for("sluice.redis.scriptClock");
 
 /**
@@ -60,17 +60,20 @@ export function redisStore(client: unknown, options: RedisStoreOptions = {}): St
   checkName(prefix, "prefix");
   checkSwitch(batch, "batch");
   checkSwitch(denialCache, "denialCache");
-  const max = typeof batch === "object" && batch.max !== undefined ? wholeNumber(batch.max, "batch.max", "ERR_INVALID_ARGUMENT", 1, largestBatch) : defaultBatch;
+  const max =
+    typeof batch === "object" && batch.max !== undefined
+      ? wholeNumber(batch.max, "batch.max", "ERR_INVALID_ARGUMENT", 1, largestBatch)
+      : defaultBatch;
   const maxKeys =
     typeof denialCache === "object" && denialCache.maxKeys !== undefined
       ? wholeNumber(denialCache.maxKeys, "denialCache.maxKeys", "ERR_INVALID_ARGUMENT")
       : 10_000;
   const lots = prefetch === false ? undefined : prefetchOptions(prefetch);
-  const clock = turnClock();
-  const scriptNow = (options as { [scriptClock]?: () => number })[scriptClock] ?? ((): number => 0);
+  const testClock = (options as { [scriptClock]?: Clock })[scriptClock];
+  const clock = testClock ?? turnClock();
   const driver = new RedisDriver(connect(client), clock, prefix, {
     max: batch === false ? 1 : max,
-    now: scriptNow,
+    now: () => testClock?.now() ?? 0,
     denials: denialCache === false ? undefined : () => new Denials(clock, maxKeys),
     lots: lots === undefined ? undefined : () => new Lots(clock, lots),
   });
@@ -139,11 +142,22 @@ class RedisDriver implements Driver {
     );
   }
 
-  async decide(asks: readonly Ask[], maxWait: number, spend: boolean, keep: boolean, timeout: number): Promise<Verdict> {
+  async decide(
+    asks: readonly Ask[],
+    maxWait: number,
+    spend: boolean,
+    keep: boolean,
+    timeout: number,
+  ): Promise<Verdict> {
     const tags = asks.map(({ key }) => inner(key));
     const { link, script, now } = this.#station;
     const keys: string[] = [];
-    const args: (string | number)[] = ["decide", now(), spend ? Math.min(maxWait, Number.MAX_SAFE_INTEGER) : -1, asks.length];
+    const args: (string | number)[] = [
+      "decide",
+      now(),
+      spend ? Math.min(maxWait, Number.MAX_SAFE_INTEGER) : -1,
+      asks.length,
+    ];
     asks.forEach(({ gate, cost }, index) => {
       (gate as RedisGate).pushKeys(keys, tags[index] as string);
       args.push(cost, ...(gate as RedisGate).encoded);
@@ -208,6 +222,7 @@ function verdictOf(
   let to = 0;
   const grants = asks.map(({ gate, cost }, index): Grant & { gate: RedisGate } => {
     const own = gate as RedisGate;
+    own.changed(tags[index] as string);
     const stamps = own.parts.map((part, place) => {
       const here = to;
       to += numbersPerPolicy;
@@ -215,7 +230,14 @@ function verdictOf(
       loadRow(part.row, (texts[index] as (string | null)[])[place] as string | null);
       return take(part, now, start, cost, findings, here);
     });
-    return { gate: own, tag: tags[index] as string, cost, stamps, before: befores[index] as string[], after: own.rowTexts() };
+    return {
+      gate: own,
+      tag: tags[index] as string,
+      cost,
+      stamps,
+      before: befores[index] as string[],
+      after: own.rowTexts(),
+    };
   });
   return { granted: true, wait, findings, ticket: keep || wait > 0 ? ticketFor(grants, timeout) : undefined };
 }

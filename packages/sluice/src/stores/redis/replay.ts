@@ -148,4 +148,3 @@ export function noteLog(figures: LogFigures, index: number, cost: number, findin
   findings[at + 1] = figures.remaining + (allowed ? (figures.granted - index - 1) * cost : 0);
   findings[at + 2] = figures.reset;
 }
-

@@ -1,0 +1,61 @@
+import { Bench, type Law, type StoreUnderTest } from "./bench.js";
+import { clockLaws } from "./laws/clock.js";
+import { correctionLaws } from "./laws/corrections.js";
+import { decisionLaws } from "./laws/decisions.js";
+import { togetherLaws } from "./laws/together.js";
+import { waitingLaws } from "./laws/waiting.js";
+
+/** The functions of a test runner that the suite needs: vitest, jest, mocha and node:test all have them. */
+export interface Runner {
+  readonly describe: (name: string, body: () => void) => unknown;
+  readonly it: (name: string, body: (context?: unknown) => Promise<void>) => unknown;
+  /** How many times the usual number of random cases. Default 1. */
+  readonly effort?: number;
+}
+
+export const laws: readonly Law[] = [
+  ...decisionLaws,
+  ...waitingLaws,
+  ...correctionLaws,
+  ...togetherLaws,
+  ...clockLaws,
+];
+
+/**
+ * The laws that every store must keep, as tests of the runner in use: passed in, or global.
+ *
+ * `create` is called for every law and gives a store, empty or shared: limiter names are unique. With `advance` (ms, back
+ * where negative) the store's clock must stand still between calls; without it, the laws that need exact time are
+ * skipped by name. `dispose` is called after each law.
+ *
+ * @throws TypeError with code `ERR_INVALID_ARGUMENT` when there is no runner.
+ * @example
+ * storeConformance("memory", async () => {
+ *   const clock = manualClock()
+ *   return { store: memoryStore({ clock }), advance: clock.advance }
+ * }, { describe, it })
+ */
+export function storeConformance(
+  name: string,
+  create: () => Promise<StoreUnderTest>,
+  runner: Runner = globalThis as unknown as Runner,
+): void {
+  const { describe, it, effort = 1 } = runner;
+  describe(`${name} keeps the laws`, () => {
+    for (const law of laws) {
+      it(law.name, async (context) => {
+        const bench = new Bench(await create(), effort);
+        try {
+          if (law.moves && !bench.movable) skip(context);
+          else await law.holds(bench);
+        } finally {
+          await bench.dispose();
+        }
+      });
+    }
+  });
+}
+
+function skip(context: unknown): void {
+  (context as { skip?: (reason: string) => void } | undefined)?.skip?.("needs a clock that can be moved");
+}
