@@ -66,8 +66,8 @@ export function newAnswer(): Answer {
 export interface Log {
   /** Start of the newest call; 0 when there is none. */
   newest(): number;
-  /** Calls `visit` for each entry from the oldest, until it returns false. */
-  scan(visit: (stamp: number, cost: number) => boolean): void;
+  /** Calls `visit` for each entry from the oldest, or from the newest, until it returns false. */
+  scan(visit: (stamp: number, cost: number) => boolean, fromNewest?: boolean): void;
   /** Adds at the end; merges with an entry of the same stamp. Returns the cost logged: a debt far above every limit is cut. */
   push(stamp: number, cost: number): number;
   /** Forgets entries up to and including `stamp`; returns what they cost. */

@@ -50,25 +50,31 @@ async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean
   return together(grants);
 }
 
-/** Several verdicts as one. */
-export function together(verdicts: readonly Verdict[]): Verdict {
+/** Several verdicts as one; `asks` says how many asks each of them answers, where that is not one. */
+export function together(verdicts: readonly Verdict[], asks?: readonly number[]): Verdict {
   const tickets = verdicts.map(({ ticket }) => ticket);
   return {
     granted: verdicts.every(({ granted }) => granted),
     wait: Math.max(0, ...verdicts.map(({ wait }) => wait)),
     findings: verdicts.flatMap(({ findings }) => Array.from(findings)),
-    ticket: tickets.some((ticket) => ticket !== undefined) ? joined(tickets) : undefined,
+    ticket: tickets.some((ticket) => ticket !== undefined) ? joined(tickets, asks ?? tickets.map(() => 1)) : undefined,
   };
 }
 
-/** One ask each. */
-function joined(tickets: readonly (Ticket | undefined)[]): Ticket {
+/** Several tickets as one; each stands for so many asks. */
+function joined(tickets: readonly (Ticket | undefined)[], asks: readonly number[]): Ticket {
   return {
     cancel: async () => {
       for (const ticket of tickets.toReversed()) await ticket?.cancel();
     },
     settle: async (deltas) => {
-      await Promise.all(tickets.map((ticket, index) => ticket?.settle([deltas[index] as number])));
+      let from = 0;
+      const settling = tickets.map((ticket, index) => {
+        const own = deltas.slice(from, from + (asks[index] as number));
+        from += own.length;
+        return ticket?.settle(own);
+      });
+      await Promise.all(settling);
     },
   };
 }

@@ -17,7 +17,10 @@ export interface HeaderRow {
   /** When a limiter before has set them: 'append' ours as further list members, or let the one with the 'least' left speak. */
   readonly stacked: "append" | "least";
   /** For limiters that promise this: a function that gives the values, in the order of the names; an empty one is not sent. */
-  prepare(policies: readonly Quota[], legacyReset: "delta" | "epoch"): (decision: Decision) => readonly string[];
+  readonly prepare: (
+    policies: readonly Quota[],
+    legacyReset: "delta" | "epoch",
+  ) => (decision: Decision) => readonly string[];
 }
 
 /** Structured Fields integers have at most 15 digits (RFC 9651, 3.3.1). */
@@ -74,8 +77,8 @@ function listOfItems(names: {
         return wait === Number.POSITIVE_INFINITY ? known : `${known}${until}${seconds(wait)}`;
       };
       if (policies.length === 1) {
-        return ({ allowed, remaining, retryAfter, resetAfter }) => [
-          item(0, remaining, allowed ? resetAfter : retryAfter),
+        return (decision) => [
+          item(0, decision.remaining, decision.allowed ? decision.resetAfter : decision.retryAfter),
           policyField,
         ];
       }

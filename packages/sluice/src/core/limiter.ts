@@ -1,5 +1,5 @@
 import { type Decision, decideDegraded, decideMany, markDegraded } from "./decision.js";
-import { type Duration, micros, milliseconds } from "./duration.js";
+import { type Duration, maxWaitOf, micros, milliseconds } from "./duration.js";
 import { ClosedError, RateLimitExceededError, show, typeError } from "./errors.js";
 import { type FailureAnswer, orElse } from "./failure.js";
 import { nameFor } from "./name.js";
@@ -335,6 +335,7 @@ function wrapOptions<A extends unknown[]>(options: WrapOptions<A>): WrapOptions<
   if (typeof options.key !== "function") checkKey(options.key);
   if (options.cost !== undefined && typeof options.cost !== "function")
     wholeNumber(options.cost, "cost", "ERR_INVALID_COST");
+  maxWaitOf(options.maxWait);
   checkSignal(options.signal);
   const { whenLimited = "wait" } = options;
   if (whenLimited !== "wait" && whenLimited !== "throw") {

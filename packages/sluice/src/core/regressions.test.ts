@@ -67,7 +67,8 @@ describe("regression 3: polling at twice the rate for 6 seconds is admitted at t
       if (limiter.consumeSync("key").allowed) admitted += 1;
       clock.advance(100);
     }
-    expect(admitted).toBeGreaterThanOrEqual(policy.algorithm === "sliding-counter" ? 28 : 30);
+    // the sliding counter takes the window before as evenly spread, and so refuses some that a log would allow
+    expect(admitted).toBeGreaterThanOrEqual(policy.algorithm === "sliding-counter" ? 25 : 30);
     expect(admitted).toBeLessThanOrEqual(35);
   });
 });
@@ -126,7 +127,7 @@ describe("regression 6: one caller whose clock is a minute ahead does not shift 
 describe("regression 9: polling an empty bucket each 0.9 T for 900 T keeps the carry", () => {
   it.each([
     [2, 899, 901],
-    [1, 449, 500],
+    [1, 499, 501],
   ])("burst %i", (burst, least, most) => {
     const { clock, limiter } = bench(tokenBucket({ rate: 1, per: second, burst }));
     limiter.consumeSync("key", { cost: burst });

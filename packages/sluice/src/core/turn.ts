@@ -6,9 +6,7 @@ import type { Ticket, Verdict } from "./store.js";
 const givenUp: { readonly order: number; readonly giveBack: () => void }[] = [];
 let order = 0;
 
-/**
- * The callers of one limiter that wait for a start that was granted to them. Each costs one alarm and one promise.
- */
+/** The callers of one limiter that wait for a start that was granted to them. Each costs one alarm and one promise. */
 export class Turns {
   readonly #waiting = new Set<(reason: unknown) => void>();
 
@@ -17,36 +15,53 @@ export class Turns {
     return this.#waiting.size;
   }
 
-  /** Resolves at the start of the grant; rejects, and gives the place back, when the signal aborts or `giveUp` is called. */
-  until(verdict: Verdict, alarms: Alarms, signal: AbortSignal | undefined): Promise<void> | undefined {
-    if (verdict.wait === 0) return undefined;
-    const place = order++;
-    return new Promise((resolve, reject) => {
-      const settle = (): void => {
-        cancelAlarm();
-        this.#waiting.delete(leave);
-        unwatch?.();
-      };
-      const leave = (reason: unknown): void => {
-        settle();
-        giveUp(place, () => {
-          takeBack(verdict.ticket);
-          reject(reason);
-        });
-      };
-      const unwatch = signal === undefined ? undefined : onAbort(signal, () => leave(signal.reason));
-      const cancelAlarm = alarms.in(verdict.wait, () => {
-        settle();
-        resolve();
-      });
-      this.#waiting.add(leave);
-    });
+  /** Someone waits, and leaves when told to. */
+  add(leave: (reason: unknown) => void): void {
+    this.#waiting.add(leave);
+  }
+
+  delete(leave: (reason: unknown) => void): void {
+    this.#waiting.delete(leave);
   }
 
   /** Everyone who waits gives up, for `reason`. */
   giveUp(reason: () => unknown): void {
     for (const leave of Array.from(this.#waiting)) leave(reason());
   }
+}
+
+/**
+ * Resolves at the start of the grant; rejects, and gives the place back, when the signal aborts or when one of the
+ * limiters that granted it gives up on those who wait.
+ */
+export function untilStart(
+  limiters: ReadonlySet<Turns>,
+  verdict: Verdict,
+  alarms: Alarms,
+  signal: AbortSignal | undefined,
+): Promise<void> | undefined {
+  if (verdict.wait === 0) return undefined;
+  const place = order++;
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      cancelAlarm();
+      for (const turns of limiters) turns.delete(leave);
+      unwatch?.();
+    };
+    const leave = (reason: unknown): void => {
+      settle();
+      giveUp(place, () => {
+        takeBack(verdict.ticket);
+        reject(reason);
+      });
+    };
+    const unwatch = signal === undefined ? undefined : onAbort(signal, () => leave(signal.reason));
+    const cancelAlarm = alarms.in(verdict.wait, () => {
+      settle();
+      resolve();
+    });
+    for (const turns of limiters) turns.add(leave);
+  });
 }
 
 function giveUp(place: number, giveBack: () => void): void {

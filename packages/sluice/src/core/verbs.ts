@@ -5,7 +5,7 @@ import { type FailureAnswer, orElse } from "./failure.js";
 import { decide, together, whenKnown } from "./group.js";
 import type { Policy } from "./policy.js";
 import type { Ask, Gate, Ticket, Verdict } from "./store.js";
-import { type Turns, takeBack } from "./turn.js";
+import { type Turns, takeBack, untilStart } from "./turn.js";
 import { checkFunction, checkSignal, costOf, wholeNumber } from "./validate.js";
 
 export interface CostOptions {
@@ -182,8 +182,8 @@ async function turn(
     throw signal.reason;
   }
   if (!verdict.granted) throw new MaxWaitExceededError(milliseconds(verdict.wait), milliseconds(maxWait));
-  const { gate, turns } = (targets[0] as Target).member;
-  await turns.until(verdict, gate.driver.alarms, signal);
+  const { gate } = (targets[0] as Target).member;
+  await untilStart(new Set(targets.map(({ member }) => member.turns)), verdict, gate.driver.alarms, signal);
   return outcome;
 }
 
@@ -204,7 +204,7 @@ function ask(
     if (shadows.length === 0) return { verdict: settled(verdict), questions };
     const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep, timeout));
     const combine = (shadowed: readonly Verdict[]): Outcome => {
-      const all = together([verdict, ...shadowed].map(settled));
+      const all = together([verdict, ...shadowed].map(settled), [enforced.length, ...shadows.map(() => 1)]);
       return {
         verdict: { ...all, granted: verdict.granted, wait: verdict.wait },
         questions: [...enforced, ...shadows],
@@ -216,15 +216,16 @@ function ask(
   });
 }
 
-/** The same key asked twice in one call is asked once, for both. */
+/** The same key asked twice in one call, through one limiter or through two of one name, is asked once, for both. */
 function merge(targets: readonly Target[], cost: number): readonly Question[] {
   const questions: Question[] = [];
   for (const { member, key, cost: own } of targets) {
-    const at = questions.findIndex((each) => each.member === member && each.key === key);
+    const { gate, shadow } = member;
+    const at = questions.findIndex((each) => each.gate === gate && each.key === key && each.member.shadow === shadow);
     const before = questions[at];
     const question = {
       member,
-      gate: member.gate,
+      gate,
       key,
       cost: (own ?? cost) + (before?.cost ?? 0),
       shared: (own === undefined ? 1 : 0) + (before?.shared ?? 0),

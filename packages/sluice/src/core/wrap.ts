@@ -15,8 +15,8 @@ export interface Wrapper<A extends unknown[] = unknown[]> {
   /** TypeScript's legacy decorators. */
   // biome-ignore lint/suspicious/noConfusingVoidType: the type that legacy decorators have
   (target: object, key: string | symbol, descriptor: PropertyDescriptor): PropertyDescriptor | void;
-  /** Only a type: the arguments that the wrapper's own functions (`key`, `cost`) read. */
-  readonly arguments?: A;
+  /** Never there: it tells the compiler what `A` is, the arguments that the wrapper's own functions (`key`, `cost`) read. */
+  argumentsOf?(...args: A): void;
 }
 
 /**

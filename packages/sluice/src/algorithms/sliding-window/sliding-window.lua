@@ -162,30 +162,40 @@ local function takeNewest(log, cost)
   end
 end
 
--- adds to the calls of exactly `stamp`, or takes from them
-local function correct(log, stamp, delta)
+-- adds to the newest call from `from` up to `through`, or takes from them, the newest first
+local function correct(log, from, through, delta)
   local stamps, sums = readAll(log)
-  local before, shift = log.base, 0
+  local costs, before = {}, log.base
   for index = 1, #stamps do
-    local own = between(log, before, sums[index])
+    costs[index] = between(log, before, sums[index])
     before = sums[index]
-    if stamps[index] == stamp and delta ~= 0 then
-      local change = delta < 0 and -math.min(-delta, own) or delta
-      delta = delta - change
-      shift = shift + change
-    end
-    sums[index] = (sums[index] + shift) % costRange(log.width)
   end
-  if shift == 0 then
+  local left = delta
+  for index = #stamps, 1, -1 do
+    if left ~= 0 and stamps[index] >= from and stamps[index] <= through then
+      local change = math.max(left, -costs[index])
+      costs[index] = costs[index] + change
+      left = left - change
+    end
+  end
+  if left == delta then
     return
   end
-  while #sums > 0 and sums[#sums] == (sums[#sums - 1] or log.base) do
-    stamps[#stamps] = nil
-    sums[#sums] = nil
+  -- a call before the newest stays, with a cost of 0, until it leaves the window
+  local count = #stamps
+  while count > 0 and costs[count] == 0 do
+    stamps[count] = nil
+    sums[count] = nil
+    count = count - 1
   end
-  log.newest = stamps[#stamps] or 0
-  log.top = sums[#sums] or log.base
-  writeAll(log, stamps, sums, log.width, log.capacity - #stamps)
+  local sum = log.base
+  for index = 1, count do
+    sum = (sum + costs[index]) % costRange(log.width)
+    sums[index] = sum
+  end
+  log.newest = stamps[count] or 0
+  log.top = sum
+  writeAll(log, stamps, sums, log.width, log.capacity - count)
 end
 
 local function heal(log, clock, p)
@@ -294,16 +304,17 @@ return {
   amend = function(log, clock, stamp, delta, p)
     local now = heal(log, clock, p)
     dropThrough(log, now - p[2])
-    if delta < 0 and stamp == -1 then
+    -- a grant that has left the window cannot be corrected any more, and what has not started yet is not given back
+    if delta < 0 and stamp == -1 and log.newest <= now then
       takeNewest(log, -delta)
     elseif delta < 0 then
-      correct(log, stamp, delta)
+      correct(log, stamp == -1 and 0 or stamp, stamp == -1 and now or stamp, delta)
     else
       local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))
       if stamp == -1 then
         push(log, math.max(now, log.newest), added)
       else
-        correct(log, stamp, added)
+        correct(log, stamp, stamp, added)
       end
     end
     log.seen = log.newest > now and now or 0

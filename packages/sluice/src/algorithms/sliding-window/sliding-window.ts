@@ -2,7 +2,7 @@ import type { Algorithm, Log, Row } from "../../core/algorithm.js";
 import { noStamp } from "../../core/algorithm.js";
 import type { Duration } from "../../core/duration.js";
 import { micros } from "../../core/duration.js";
-import { largestLimit, type Policy, policy, policyOptions } from "../../core/policy.js";
+import { type Policy, policy, policyOptions } from "../../core/policy.js";
 import { wholeNumber } from "../../core/validate.js";
 
 /**
@@ -19,6 +19,8 @@ export interface SlidingWindowParameters {
 
 /** Stamps in a log are kept modulo 2⁴⁸ µs: nearly nine years, of which a window may be half. */
 const longestWindow = 2 ** 47;
+/** The most that a window is charged, and so the largest limit. */
+const mostLogged = 2 ** 47;
 
 const LOGGED = 0;
 const SEEN = 1;
@@ -85,17 +87,20 @@ function heal(row: Row, log: Log, clock: number, p: SlidingWindowParameters, ans
   return clock;
 }
 
-/** The cost of the calls in (moment - window, moment]. */
+/** The cost of the calls in (moment - window, moment]; no call is later. */
 function usedAt(row: Row, log: Log, moment: number, p: SlidingWindowParameters): number {
   const past = moment - p.window;
   if (log.newest() <= past) return 0;
-  let used = row[LOGGED] as number;
+  // behind a line of those who wait, the calls of the last window are few, those before them many
+  const waited = row[SEEN] !== 0;
+  let inside = 0;
+  let outside = 0;
   log.scan((stamp, cost) => {
-    if (stamp > past) return false;
-    used -= cost;
-    return true;
-  });
-  return used;
+    if (stamp > past) inside += cost;
+    else outside += cost;
+    return stamp > past === waited;
+  }, waited);
+  return waited ? inside : (row[LOGGED] as number) - outside;
 }
 
 /** The moment at which the smallest sufficient prefix of the oldest calls has left the window. */
@@ -103,6 +108,15 @@ function firstFit(row: Row, log: Log, from: number, cost: number, p: SlidingWind
   const past = from - p.window;
   if (log.newest() <= past) return from;
   let start = from;
+  if (row[SEEN] !== 0) {
+    let room = p.limit - cost;
+    log.scan((stamp, logged) => {
+      room -= logged;
+      if (stamp > past && room < 0) start = stamp + p.window;
+      return stamp > past && room >= 0;
+    }, true);
+    return start;
+  }
   let over = (row[LOGGED] as number) + cost - p.limit;
   log.scan((stamp, logged) => {
     if (over <= 0) return false;
@@ -134,11 +148,11 @@ function fresh(row: Row, log: Log, now: number, p: SlidingWindowParameters): num
  */
 export function slidingWindow(options: { limit: number; window: Duration; name?: string }): Policy {
   policyOptions(options, "slidingWindow");
-  const limit = wholeNumber(options.limit, "limit", "ERR_INVALID_LIMIT", 1, largestLimit);
+  const limit = wholeNumber(options.limit, "limit", "ERR_INVALID_LIMIT", 1, mostLogged);
   const window = micros(options.window, "window", 1, longestWindow);
   return policy("sliding-window", options.name, limit, window, {
     algorithm: slidingWindowAlgorithm,
     // a limit that two bytes can hold twice is logged in fewer bytes
-    parameters: { limit, window, most: limit <= 0x7fff ? 0xffff : 2 ** 47 },
+    parameters: { limit, window, most: limit <= 0x7fff ? 0xffff : mostLogged },
   });
 }

@@ -23,7 +23,7 @@ local function heal(row, clock, p)
     return clock
   end
   local back = seen - clock
-  if back <= p[5] then
+  if back <= p[5] + (p[6] > 0 and 1 or 0) then
     return seen
   end
   row.changed = true

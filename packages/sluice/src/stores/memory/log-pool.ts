@@ -42,7 +42,11 @@ export class LogPool implements Log {
     return this.header[NEWEST] as number;
   }
 
-  scan(visit: (stamp: number, cost: number) => boolean): void {
+  scan(visit: (stamp: number, cost: number) => boolean, fromNewest = false): void {
+    if (fromNewest) {
+      this.#eachBack(0, (at) => visit(this.#stamp(at), this.#cost(at)));
+      return;
+    }
     if (this.#empty()) return;
     const tail = this.#tail();
     for (let at = this.header[HEAD] as number; visit(this.#stamp(at), this.#cost(at)); at = this.#after(at)) {

@@ -29,7 +29,7 @@ export function memoryStore(options?: { maxKeys?: number; clock?: Clock }): Memo
   checkOptions(options);
   const maxKeys =
     options?.maxKeys === undefined ? 1_000_000 : wholeNumber(options.maxKeys, "maxKeys", "ERR_INVALID_ARGUMENT");
-  const clock = options?.clock ?? turnClock();
+  const clock = options?.clock === undefined ? turnClock() : options.clock;
   if (typeof clock !== "object" || clock === null || typeof clock.now !== "function") {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected clock to have a method now(), got ${show(clock)}.`);
   }

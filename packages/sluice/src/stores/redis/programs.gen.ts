@@ -371,29 +371,38 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
-    "local function correct(log, stamp, delta)\n" +
+    "local function correct(log, from, through, delta)\n" +
     "local stamps, sums = readAll(log)\n" +
-    "local before, shift = log.base, 0\n" +
+    "local costs, before = {}, log.base\n" +
     "for index = 1, #stamps do\n" +
-    "local own = between(log, before, sums[index])\n" +
+    "costs[index] = between(log, before, sums[index])\n" +
     "before = sums[index]\n" +
-    "if stamps[index] == stamp and delta ~= 0 then\n" +
-    "local change = delta < 0 and -math.min(-delta, own) or delta\n" +
-    "delta = delta - change\n" +
-    "shift = shift + change\n" +
     "end\n" +
-    "sums[index] = (sums[index] + shift) % costRange(log.width)\n" +
+    "local left = delta\n" +
+    "for index = #stamps, 1, -1 do\n" +
+    "if left ~= 0 and stamps[index] >= from and stamps[index] <= through then\n" +
+    "local change = math.max(left, -costs[index])\n" +
+    "costs[index] = costs[index] + change\n" +
+    "left = left - change\n" +
     "end\n" +
-    "if shift == 0 then\n" +
+    "end\n" +
+    "if left == delta then\n" +
     "return\n" +
     "end\n" +
-    "while #sums > 0 and sums[#sums] == (sums[#sums - 1] or log.base) do\n" +
-    "stamps[#stamps] = nil\n" +
-    "sums[#sums] = nil\n" +
+    "local count = #stamps\n" +
+    "while count > 0 and costs[count] == 0 do\n" +
+    "stamps[count] = nil\n" +
+    "sums[count] = nil\n" +
+    "count = count - 1\n" +
     "end\n" +
-    "log.newest = stamps[#stamps] or 0\n" +
-    "log.top = sums[#sums] or log.base\n" +
-    "writeAll(log, stamps, sums, log.width, log.capacity - #stamps)\n" +
+    "local sum = log.base\n" +
+    "for index = 1, count do\n" +
+    "sum = (sum + costs[index]) % costRange(log.width)\n" +
+    "sums[index] = sum\n" +
+    "end\n" +
+    "log.newest = stamps[count] or 0\n" +
+    "log.top = sum\n" +
+    "writeAll(log, stamps, sums, log.width, log.capacity - count)\n" +
     "end\n" +
     "local function heal(log, clock, p)\n" +
     "local seen = log.seen > 0 and log.seen or log.newest\n" +
@@ -494,16 +503,16 @@ export const limiterScript: Script = {
     "amend = function(log, clock, stamp, delta, p)\n" +
     "local now = heal(log, clock, p)\n" +
     "dropThrough(log, now - p[2])\n" +
-    "if delta < 0 and stamp == -1 then\n" +
+    "if delta < 0 and stamp == -1 and log.newest <= now then\n" +
     "takeNewest(log, -delta)\n" +
     "elseif delta < 0 then\n" +
-    "correct(log, stamp, delta)\n" +
+    "correct(log, stamp == -1 and 0 or stamp, stamp == -1 and now or stamp, delta)\n" +
     "else\n" +
     "local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))\n" +
     "if stamp == -1 then\n" +
     "push(log, math.max(now, log.newest), added)\n" +
     "else\n" +
-    "correct(log, stamp, added)\n" +
+    "correct(log, stamp, stamp, added)\n" +
     "end\n" +
     "end\n" +
     "log.seen = log.newest > now and now or 0\n" +
@@ -538,7 +547,7 @@ export const limiterScript: Script = {
     "return clock\n" +
     "end\n" +
     "local back = seen - clock\n" +
-    "if back <= p[5] then\n" +
+    "if back <= p[5] + (p[6] > 0 and 1 or 0) then\n" +
     "return seen\n" +
     "end\n" +
     "row.changed = true\n" +
@@ -1039,5 +1048,5 @@ export const limiterScript: Script = {
     "return redis.error_reply('ERR unknown verb')\n" +
     "end\n" +
     "return reply\n",
-  sha: "76ad954bbdc93b6dc04d7ec1068d54872388faae",
+  sha: "ed550481e276c161dd3f4c3364067763ccac5ccf",
 };
