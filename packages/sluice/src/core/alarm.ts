@@ -59,12 +59,15 @@ export class Alarms {
   #ringDue(): void {
     this.#timer = undefined;
     this.#timerAt = Number.POSITIVE_INFINITY;
-    for (let first = this.#heap[0]; first !== undefined && first.at <= this.#clock.now(); first = this.#heap[0]) {
-      this.#remove(first);
-      first.ring();
+    try {
+      for (let first = this.#heap[0]; first !== undefined && first.at <= this.#clock.now(); first = this.#heap[0]) {
+        this.#remove(first);
+        first.ring();
+      }
+    } finally {
+      if (this.#heap.length === 0) this.#disarm();
+      else this.#arm();
     }
-    if (this.#heap.length === 0) this.#disarm();
-    else this.#arm();
   }
 
   #arm(): void {

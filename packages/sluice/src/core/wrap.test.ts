@@ -187,15 +187,6 @@ describe("a legacy decorator", () => {
     }
   });
 
-  it("composes with foreign ones, also with those that change the descriptor in place and return nothing", async () => {
-    const foreign = ((_target: object, _key: string, given: PropertyDescriptor) => {
-      const { value } = given;
-      given.value = () => `foreign ${value()}`;
-    }) as unknown as Wrapper;
-    const made = compose(plain, foreign)({}, "call", { ...descriptor }) as PropertyDescriptor;
-    expect(await made.value()).toBe("foreign 1");
-  });
-
   it("stands on methods only", () => {
     const getter: PropertyDescriptor = { get: () => 1, configurable: true };
     for (const around of [plain, compose(plain)]) {
@@ -213,5 +204,34 @@ describe("what is no function", () => {
     expect(() => plain(value as never)).toThrow(error);
     expect(() => compose(plain)(value as never)).toThrow(error);
     expect(() => compose(plain, value as never)).toThrow(error);
+  });
+});
+
+describe("where a wrapper stands", () => {
+  it("wraps the functions of an array, whatever else map passes along", async () => {
+    const [first] = [() => 1, () => 2].map(plain);
+    expect(await first?.()).toBe(1);
+  });
+
+  it("refuses a standard decorator on anything but a method", () => {
+    for (const around of [plain, compose(plain)]) {
+      expect(() => around(() => 1, { kind: "getter" } as never)).toThrow(
+        expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
+      );
+    }
+  });
+
+  it("refuses a static property that holds no method, and does not take the class for the function", () => {
+    class Service {}
+    expect(() => plain(Service as never, "field", undefined as never)).toThrow(
+      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
+    );
+  });
+
+  it("of no wrappers, still turns what is thrown at once into a rejection", async () => {
+    const failing = compose()(() => {
+      throw new Error("at once");
+    });
+    await expect(failing()).rejects.toThrow("at once");
   });
 });

@@ -25,27 +25,14 @@ export interface Wrapper<A extends unknown[] = unknown[]> {
 export function wrapper<A extends unknown[]>(
   around: (call: () => Promise<unknown>, args: A) => Promise<unknown>,
 ): Wrapper<A> {
-  const wrapFunction = (fn: AnyFunction): AnyFunction => {
+  return decorator((fn) => {
     async function wrapped(this: unknown, ...args: unknown[]): Promise<unknown> {
       return around(async () => fn.apply(this, args), args as A);
     }
     Object.defineProperty(wrapped, "name", { value: fn.name, configurable: true });
     Object.defineProperty(wrapped, "length", { value: fn.length, configurable: true });
     return wrapped;
-  };
-  const apply = (target: unknown, _key?: unknown, descriptor?: PropertyDescriptor): unknown => {
-    if (descriptor !== undefined && typeof descriptor === "object") {
-      if (typeof descriptor.value !== "function") {
-        throw typeError("ERR_INVALID_ARGUMENT", "Expected the decorator to stand on a method.");
-      }
-      return { ...descriptor, value: wrapFunction(descriptor.value as AnyFunction) };
-    }
-    if (typeof target !== "function") {
-      throw typeError("ERR_INVALID_ARGUMENT", `Expected a function to wrap, got ${show(target)}.`);
-    }
-    return wrapFunction(target as AnyFunction);
-  };
-  return apply as Wrapper<A>;
+  });
 }
 
 /**
@@ -61,19 +48,29 @@ export function compose(...wrappers: Wrapper<any>[]): Wrapper<any> {
       throw typeError("ERR_INVALID_ARGUMENT", `Expected every argument of compose to be a wrapper, got ${show(each)}.`);
     }
   }
-  const apply = (target: unknown, key?: unknown, descriptor?: PropertyDescriptor): unknown => {
-    if (descriptor !== undefined && typeof descriptor === "object") {
-      return wrappers.reduceRight<PropertyDescriptor>(
-        (inner, each) =>
-          (each(target as object, key as string | symbol, inner) as PropertyDescriptor | undefined) ?? inner,
-        descriptor,
-      );
+  if (wrappers.length === 0) return wrapper((call) => call());
+  return decorator((fn) => wrappers.reduceRight<AnyFunction>((inner, each) => each(inner), fn));
+}
+
+/** What wraps functions as something that also decorates methods, by either standard. */
+function decorator<A extends unknown[]>(wrap: (fn: AnyFunction) => AnyFunction): Wrapper<A> {
+  const apply = (target: unknown, where?: unknown, descriptor?: PropertyDescriptor): unknown => {
+    // only a legacy decorator is told a name; `functions.map(wrapper)` passes an index
+    if (typeof where === "string" || typeof where === "symbol") {
+      const method: unknown = descriptor?.value;
+      if (typeof method !== "function") throw notAMethod();
+      return { ...descriptor, value: wrap(method as AnyFunction) };
     }
+    const { kind } = (where ?? {}) as { kind?: unknown };
+    if (kind !== undefined && kind !== "method") throw notAMethod();
     if (typeof target !== "function") {
       throw typeError("ERR_INVALID_ARGUMENT", `Expected a function to wrap, got ${show(target)}.`);
     }
-    return wrappers.reduceRight<AnyFunction>((inner, each) => each(inner), target as AnyFunction);
+    return wrap(target as AnyFunction);
   };
-  // biome-ignore lint/suspicious/noExplicitAny: as above
-  return apply as Wrapper<any>;
+  return apply as Wrapper<A>;
+}
+
+function notAMethod(): TypeError {
+  return typeError("ERR_INVALID_ARGUMENT", "Expected the decorator to stand on a method.");
 }

@@ -1,15 +1,12 @@
 import { onAbort } from "../core/abort.js";
 import { Alarms } from "../core/alarm.js";
-import type { Clock } from "../core/clock.js";
+import { type Clock, preciseClock } from "../core/clock.js";
 import { milliseconds } from "../core/duration.js";
 import { RetryLimitReachedError } from "../core/errors.js";
 import { type Wrapper, wrapper } from "../core/wrap.js";
 import { delaysOf } from "./backoff.js";
 import { RetryBudget } from "./budget.js";
 import { planOf, type RetryOptions } from "./options.js";
-
-/** Read each time: on a reading shared by a turn of the event loop, a delay would begin before the failure. */
-const preciseClock: Clock = { now: () => Math.floor(performance.now() * 1000) };
 
 /** Where time and chance come from. */
 export interface Surroundings {

@@ -1,13 +1,13 @@
 import { onAbort } from "../core/abort.js";
 import { Alarms } from "../core/alarm.js";
-import type { Clock } from "../core/clock.js";
+import { type Clock, preciseClock } from "../core/clock.js";
 import { type Duration, micros } from "../core/duration.js";
 import { ClosedError, QueueFullError, show, typeError } from "../core/errors.js";
 import { checkFunction, checkOptions, checkSignal, wholeNumber } from "../core/validate.js";
 import { type Wrapper, wrapper } from "../core/wrap.js";
 import { Completions } from "./completions.js";
 import { Queue, type Queued } from "./queue.js";
-import { preciseClock, steadyClock } from "./steady-clock.js";
+import { steadyClock } from "./steady-clock.js";
 
 /** What `serialLimiter` takes. */
 export interface SerialOptions {

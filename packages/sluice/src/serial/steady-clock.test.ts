@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Alarms } from "../core/alarm.js";
-import { onMove } from "../core/clock.js";
+import { onMove, preciseClock } from "../core/clock.js";
 import { manualClock } from "../testing/manual-clock.js";
-import { preciseClock, steadyClock } from "./steady-clock.js";
+import { steadyClock } from "./steady-clock.js";
 
 describe("steadyClock", () => {
   it("adds up the steps forward, and takes a step back for no time at all", () => {

@@ -1,12 +1,6 @@
 import { type Clock, type MovableClock, onMove } from "../core/clock.js";
 
 /**
- * The platform's monotonic clock, read each time. What is stamped when it ends needs it: a reading shared by a turn of
- * the event loop would date a task's end before the work it did, and let the next one in too soon.
- */
-export const preciseClock: Clock = { now: () => Math.floor(performance.now() * 1000) };
-
-/**
  * The clock's forward steps, added up. A step back counts as no time at all, and time goes on from there: it admits
  * nothing too soon, and holds nothing up for as long as the clock was put back.
  */
