@@ -1,0 +1,10 @@
+export {
+  latestMoment,
+  type PolicyReport,
+  type Simulation,
+  type SimulationOptions,
+  type SimulationReport,
+  simulate,
+  simulation,
+  type TimedRequest,
+} from "./simulation.js";
