@@ -29,4 +29,14 @@ export type { Store } from "./core/store.js";
 export type { CostOptions, Reservation, WaitOptions } from "./core/verbs.js";
 export { compose, type Wrapper } from "./core/wrap.js";
 export { rateLimiter } from "./rate-limiter.js";
+export type { RetryOptions } from "./retry/options.js";
+export { retry } from "./retry/retry.js";
+export {
+  type AcquireOptions,
+  type Lease,
+  type Semaphore,
+  type SemaphoreOptions,
+  semaphore,
+} from "./semaphore/semaphore.js";
+export { type SerialLimiter, serialLimiter } from "./serial/serial.js";
 export { type MemoryStore, memoryStore } from "./stores/memory/memory.js";

@@ -19,19 +19,13 @@ export function withDeadline<T>(
       failed();
       reject(timeoutError(timeout));
     });
+    const settle = (use: () => void): void => {
+      timer.stop();
+      use();
+    };
     answer.then(
-      (value) => {
-        if (over) late(value);
-        else {
-          timer.stop();
-          resolve(value);
-        }
-      },
-      (error: unknown) => {
-        if (over) return;
-        timer.stop();
-        reject(error);
-      },
+      (value) => (over ? late(value) : settle(() => resolve(value))),
+      (error: unknown) => (over ? undefined : settle(() => reject(error))),
     );
   });
 }
@@ -46,10 +40,6 @@ export function timeoutError(timeout: number): StoreError {
 /** Calls `expire` after `timeout` ms and two more turns of the event loop, unless it is stopped before. */
 export function afterDeadline(timeout: number, expire: () => void): { stop(): void } {
   let stopped = false;
-  const defer = (task: () => void): void => {
-    if (typeof setImmediate === "function") setImmediate(task);
-    else setTimeout(task, 0);
-  };
   const timer = setTimeout(
     () => {
       defer(() => defer(() => (stopped ? undefined : expire())));
@@ -62,4 +52,9 @@ export function afterDeadline(timeout: number, expire: () => void): { stop(): vo
       clearTimeout(timer);
     },
   };
+}
+
+function defer(task: () => void): void {
+  if (typeof setImmediate === "function") setImmediate(task);
+  else setTimeout(task, 0);
 }

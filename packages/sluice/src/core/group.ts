@@ -1,4 +1,6 @@
+import { withDeadline } from "./deadline.js";
 import type { Ask, Ticket, Verdict } from "./store.js";
+import { takeBack } from "./turn.js";
 
 /** Goes on with a value, at once when it is there at once. */
 export function whenKnown<T, U>(value: T | Promise<T>, use: (value: T) => U | Promise<U>): U | Promise<U> {
@@ -29,6 +31,8 @@ export function decide(
 }
 
 async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean, timeout: number): Promise<Verdict> {
+  // one deadline for all of it
+  const left = timeLeft(timeout);
   const looks = await Promise.all(asks.map((ask) => ask.gate.driver.decide([ask], maxWait, false, false, timeout)));
   const look = together(looks);
   if (!spend || !(look.wait <= maxWait) || look.wait === Number.POSITIVE_INFINITY) return look;
@@ -36,18 +40,28 @@ async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean
   for (const [index, ask] of asks.entries()) {
     let grant: Verdict;
     try {
-      grant = await ask.gate.driver.decide([ask], maxWait, true, true, timeout);
+      grant = await ask.gate.driver.decide([ask], maxWait, true, true, left());
     } catch (error) {
-      await together(grants).ticket?.cancel();
+      takeBack(together(grants).ticket);
       throw error;
     }
     if (!grant.granted) {
-      await together(grants).ticket?.cancel();
+      // who is refused finds things as they were; unless the store is late, or cannot be reached any more
+      const returned = Promise.resolve(together(grants).ticket?.cancel());
+      await withDeadline(returned, left(), nothing, nothing).catch(nothing);
       return together(looks.map((each, at) => (at === index ? grant : each)));
     }
     grants.push(grant);
   }
   return together(grants);
+}
+
+function nothing(): void {}
+
+/** How many of `timeout` ms are left, from now on; never none, so that a process that stalled still asks. */
+export function timeLeft(timeout: number): () => number {
+  const end = performance.now() + timeout;
+  return () => Math.max(1, Math.ceil(end - performance.now()));
 }
 
 /** Several verdicts as one; `asks` says how many asks each of them answers, where that is not one. */
@@ -69,10 +83,10 @@ function joined(tickets: readonly (Ticket | undefined)[], asks: readonly number[
     },
     settle: async (deltas) => {
       let from = 0;
-      const settling = tickets.map((ticket, index) => {
+      const settling = tickets.map(async (ticket, index) => {
         const own = deltas.slice(from, from + (asks[index] as number));
         from += own.length;
-        return ticket?.settle(own);
+        await ticket?.settle(own);
       });
       await Promise.all(settling);
     },

@@ -5,7 +5,7 @@ import type { Decision, PolicyDecision } from "./decision.js";
 export type HeaderFamily = "ietf" | "legacy" | "draft-7";
 
 /** What the fields say of a policy whatever the decision: `window` in ms. */
-export interface Quota {
+interface Quota {
   readonly name: string;
   readonly limit: number;
   readonly window: number;
@@ -27,7 +27,7 @@ export interface HeaderRow {
 const largestInteger = 999_999_999_999_999;
 
 /** Whole seconds, rounded up: no promise is ever early. */
-export function seconds(duration: number): number {
+function seconds(duration: number): number {
   return Math.min(Math.ceil(duration / 1000), largestInteger);
 }
 

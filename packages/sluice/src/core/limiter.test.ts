@@ -5,12 +5,12 @@ import {
   fixedWindow,
   isSluiceError,
   memoryStore,
-  type RateLimiter,
   RateLimitExceededError,
+  type RateLimiter,
   rateLimiter,
+  type SyncRateLimiter,
   slidingCounter,
   slidingWindow,
-  type SyncRateLimiter,
   tokenBucket,
 } from "../index.js";
 import { manualClock } from "../testing/manual-clock.js";
@@ -325,7 +325,10 @@ describe("shadow", () => {
       expect(decision.parts).toMatchObject([{ allowed: false, retryAfter: 10_000 }]);
     }
     expect(await limiter.wait("key")).toMatchObject({ allowed: true });
-    expect(await limiter.consume("key", { cost: 3 })).toMatchObject({ allowed: true, parts: [{ retryAfter: Infinity }] });
+    expect(await limiter.consume("key", { cost: 3 })).toMatchObject({
+      allowed: true,
+      parts: [{ retryAfter: Infinity }],
+    });
     clock.advance(10_000);
     expect(limiter.peekSync("key")).toMatchObject({ remaining: 2, resetAfter: 0 });
   });
@@ -480,11 +483,7 @@ describe("the ends of the range", () => {
       const clock = manualClock();
       const limiter = rateLimiter(policy, { store: memoryStore({ clock }) });
       const starts: number[] = [];
-      const waits = Array.from({ length: 8 }, () =>
-        limiter.wait("key").then(() => {
-          starts.push(clock.now());
-        }),
-      );
+      const waits = Array.from({ length: 8 }, () => limiter.wait("key").then(() => starts.push(clock.now())));
       await new Promise(setImmediate);
       expect(starts, policy.algorithm).toEqual([0, 0]);
       while (starts.length < 8) {
@@ -507,7 +506,9 @@ describe("the ends of the range", () => {
   });
 
   it("a debt at a clock of zero is not forgiven", async () => {
-    const limiter = rateLimiter(tokenBucket({ rate: 1, per: "1s", burst: 2 }), { store: memoryStore({ clock: manualClock() }) });
+    const limiter = rateLimiter(tokenBucket({ rate: 1, per: "1s", burst: 2 }), {
+      store: memoryStore({ clock: manualClock() }),
+    });
     await limiter.charge("key", { cost: 10 });
     expect(limiter.consumeSync("key").retryAfter).toBe(9000);
     expect(limiter.consumeSync("key").retryAfter).toBe(9000);
@@ -525,19 +526,25 @@ describe("the ends of the range", () => {
     expect(limiter.consumeSync("key").allowed).toBe(true);
   });
 
-  it.each(["__proto__", "constructor", "\0", "a\0b", "\ud800", "\udfff\ud800", "😀", "x".repeat(65_536)])("the key %j", (key) => {
-    const { store } = bench();
-    const limiter = rateLimiter(fixedWindow({ limit: 1, window: "1h" }), { store });
-    expect(limiter.consumeSync(key).allowed).toBe(true);
-    expect(limiter.consumeSync(key).allowed).toBe(false);
-    expect(limiter.consumeSync(`${key.slice(1)}.`).allowed).toBe(true);
-    limiter.resetSync(key);
-    expect(limiter.consumeSync(key).allowed).toBe(true);
-  });
+  it.each(["__proto__", "constructor", "\0", "a\0b", "\ud800", "\udfff\ud800", "😀", "x".repeat(65_536)])(
+    "the key %j",
+    (key) => {
+      const { store } = bench();
+      const limiter = rateLimiter(fixedWindow({ limit: 1, window: "1h" }), { store });
+      expect(limiter.consumeSync(key).allowed).toBe(true);
+      expect(limiter.consumeSync(key).allowed).toBe(false);
+      expect(limiter.consumeSync(`${key.slice(1)}.`).allowed).toBe(true);
+      limiter.resetSync(key);
+      expect(limiter.consumeSync(key).allowed).toBe(true);
+    },
+  );
 
   it("a cost above the limit leaves no trace of a new key", async () => {
     const { store } = bench();
-    const limiter = rateLimiter([fixedWindow({ limit: 2, window: "1h" }), slidingWindow({ limit: 3, window: "1h", name: "other" })], { store });
+    const limiter = rateLimiter(
+      [fixedWindow({ limit: 2, window: "1h" }), slidingWindow({ limit: 3, window: "1h", name: "other" })],
+      { store },
+    );
     limiter.consumeSync("key", { cost: 3 });
     await limiter.peek("key");
     rateLimiter(fixedWindow({ limit: 2, window: "1h" }), { store }).consumeSync("key", { cost: 3 });

@@ -47,12 +47,12 @@ describe("regression 2: 100 wrapped concurrent calls at 5 a second start at most
       starts.push(clock.now());
       return index;
     });
-    const calls = Promise.all(Array.from({ length: 100 }, (_, index) => call(index)));
+    const calls = Promise.all(Array.from({ length: 100 }, (__, index) => call(index)));
     for (let step = 0; step < 21_000 && starts.length < 100; step += 50) {
       await new Promise(setImmediate);
       clock.advance(50);
     }
-    expect(await calls).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect(await calls).toEqual(Array.from({ length: 100 }, (__, index) => index));
     for (const start of starts) {
       expect(starts.filter((other) => other >= start && other < start + 1e6).length).toBeLessThanOrEqual(5);
     }
@@ -106,6 +106,37 @@ describe("regression 5: a thousand callers who gave up leave the next caller's w
     controller.abort();
     expect((await outcomes).every(({ status }) => status === "rejected")).toBe(true);
     expect(limiter.peekSync("key").retryAfter).toBe(retryAfter);
+  });
+
+  it.each(kinds(1, second))("%s: whose timeouts went off one by one", async (_, policy) => {
+    const { limiter } = bench(policy);
+    limiter.consumeSync("key");
+    const { retryAfter } = limiter.peekSync("key");
+    const calls = Array.from({ length: 1000 }, (__, index) =>
+      limiter.wait("key", { signal: AbortSignal.timeout(5 + (index % 50)) }),
+    );
+    expect((await Promise.allSettled(calls)).every(({ status }) => status === "rejected")).toBe(true);
+    expect(limiter.peekSync("key").retryAfter).toBe(retryAfter);
+  });
+
+  it.each(kinds(1, second))("%s: of whom some stay", async (_, policy) => {
+    const { clock, limiter } = bench(policy);
+    limiter.consumeSync("key");
+    const signals = Array.from({ length: 100 }, () => new AbortController());
+    const calls = signals.map(({ signal }) => limiter.wait("key", { signal }));
+    const outcomes = Promise.allSettled(calls);
+    const untilFourth = (): number => limiter.peekSync("key").retryAfter;
+    const others = rateLimiter(policy, { store: memoryStore({ clock }) });
+    others.consumeSync("key");
+    const stayed = Array.from({ length: 3 }, () => others.wait("key").catch(() => {}));
+    for (const { abort } of signals.slice(3).map((each) => ({ abort: () => each.abort() }))) {
+      abort();
+      await Promise.resolve();
+    }
+    expect(untilFourth()).toBe(others.peekSync("key").retryAfter);
+    await limiter.close();
+    await others.close();
+    await Promise.all([outcomes, ...stayed]);
   });
 });
 

@@ -62,7 +62,10 @@ describe("policies", () => {
   }
 
   it.each([undefined, "", "x"])("a limit that is missing or of another kind: %s", (value) => {
-    typeOf("ERR_INVALID_LIMIT", /Expected limit to be a whole number/)(() => fixedWindow({ limit: value as never, window: 1 }));
+    typeOf(
+      "ERR_INVALID_LIMIT",
+      /Expected limit to be a whole number/,
+    )(() => fixedWindow({ limit: value as never, window: 1 }));
   });
 
   it("a limit beyond exact integers", () => {
@@ -126,12 +129,14 @@ describe("policies", () => {
     rangeOf("ERR_INVALID_NAME", /1 to 128/)(() => slidingWindow({ limit: 1, window: 1, name: "x".repeat(129) }));
     typeOf("ERR_INVALID_NAME", /got 7 \(number\)\.$/)(() => tokenBucket({ rate: 1, per: 1, name: 7 as never }));
     expect(slidingWindow({ limit: 1, window: 1, name: "x".repeat(128) }).name).toHaveLength(128);
-    typeOf("ERR_INVALID_ARGUMENT", /'first' or 'epoch', got "last"/)(() =>
-      fixedWindow({ limit: 1, window: 1, anchor: "last" as never }),
-    );
-    typeOf("ERR_INVALID_ARGUMENT", /'continuous' or 'interval', got 1/)(() =>
-      tokenBucket({ rate: 1, per: 1, refill: 1 as never }),
-    );
+    typeOf(
+      "ERR_INVALID_ARGUMENT",
+      /'first' or 'epoch', got "last"/,
+    )(() => fixedWindow({ limit: 1, window: 1, anchor: "last" as never }));
+    typeOf(
+      "ERR_INVALID_ARGUMENT",
+      /'continuous' or 'interval', got 1/,
+    )(() => tokenBucket({ rate: 1, per: 1, refill: 1 as never }));
     for (const make of [fixedWindow, slidingWindow, slidingCounter, tokenBucket] as ((options: never) => Policy)[]) {
       typeOf("ERR_INVALID_ARGUMENT", /object of options, got undefined\.$/)(() => make(undefined as never));
       typeOf("ERR_INVALID_ARGUMENT", /object of options, got null\.$/)(() => make(null as never));
@@ -171,11 +176,19 @@ describe("limiters", () => {
   it.each<readonly [string, unknown, (run: () => unknown) => void]>([
     ["null", null, typeOf("ERR_INVALID_ARGUMENT", /options to be an object, got null\.$/)],
     ["a number", 5, typeOf("ERR_INVALID_ARGUMENT", /options to be an object, got 5\.$/)],
-    ["a store that is none", { store: {} }, typeOf("ERR_INVALID_ARGUMENT", /memoryStore or redisStore, got an object\.$/)],
+    [
+      "a store that is none",
+      { store: {} },
+      typeOf("ERR_INVALID_ARGUMENT", /memoryStore or redisStore, got an object\.$/),
+    ],
     ["a store by name", { store: "memory" }, typeOf("ERR_INVALID_ARGUMENT", /got "memory"\.$/)],
     ["a name with a line break", { name: "a\r\nb" }, rangeOf("ERR_INVALID_NAME", /limiter's name/)],
     ["shadow by word", { shadow: "yes" }, typeOf("ERR_INVALID_ARGUMENT", /shadow to be true or false, got "yes"\.$/)],
-    ["a typo", { whenStoreFails: "alow" }, typeOf("ERR_INVALID_ARGUMENT", /'throw', 'allow', 'deny' or a limiter, got "alow"\.$/)],
+    [
+      "a typo",
+      { whenStoreFails: "alow" },
+      typeOf("ERR_INVALID_ARGUMENT", /'throw', 'allow', 'deny' or a limiter, got "alow"\.$/),
+    ],
     ["an answer that is none", { whenStoreFails: {} }, typeOf("ERR_INVALID_ARGUMENT", /whenStoreFails/)],
     ["a timeout of nothing", { timeout: 0 }, rangeOf("ERR_INVALID_DURATION", /timeout.*got 0\.$/)],
     ["a timeout by word", { timeout: "soon" }, typeOf("ERR_INVALID_DURATION", /timeout.*got "soon"\.$/)],
@@ -187,7 +200,10 @@ describe("limiters", () => {
     const store = memoryStore();
     const first = rateLimiter(policy, { store, name: "api" });
     first.consumeSync("key");
-    rangeOf("ERR_LIMITER_NAME_TAKEN", /"api"/)(() => rateLimiter(fixedWindow({ limit: 6, window: "1h" }), { store, name: "api" }));
+    rangeOf(
+      "ERR_LIMITER_NAME_TAKEN",
+      /"api"/,
+    )(() => rateLimiter(fixedWindow({ limit: 6, window: "1h" }), { store, name: "api" }));
     await first.close();
     const second = rateLimiter(fixedWindow({ limit: 6, window: "1h" }), { store, name: "api" });
     expect(second.peekSync("key").remaining).toBe(6);
@@ -265,14 +281,21 @@ describe("calls", () => {
     rangeOf("ERR_INVALID_DURATION", /maxWait.*got -1\.$/)(await failing(() => verb("key", { maxWait: -1 })));
     rangeOf("ERR_INVALID_DURATION", /got NaN\.$/)(await failing(() => verb("key", { maxWait: Number.NaN })));
     typeOf("ERR_INVALID_DURATION", /got "soon"\.$/)(await failing(() => verb("key", { maxWait: "soon" as never })));
-    typeOf("ERR_INVALID_ARGUMENT", /AbortSignal, got an object\.$/)(
-      await failing(() => verb("key", { signal: new AbortController() as never })),
-    );
-    typeOf("ERR_INVALID_ARGUMENT", /AbortSignal, got null\.$/)(await failing(() => verb("key", { signal: null as never })));
+    typeOf(
+      "ERR_INVALID_ARGUMENT",
+      /AbortSignal, got an object\.$/,
+    )(await failing(() => verb("key", { signal: new AbortController() as never })));
+    typeOf(
+      "ERR_INVALID_ARGUMENT",
+      /AbortSignal, got null\.$/,
+    )(await failing(() => verb("key", { signal: null as never })));
   });
 
   it("tasks, keyed limiters, wrappers", async () => {
-    typeOf("ERR_INVALID_ARGUMENT", /task to be a function, got 5\.$/)(await failing(() => limiter.run("key", 5 as never)));
+    typeOf(
+      "ERR_INVALID_ARGUMENT",
+      /task to be a function, got 5\.$/,
+    )(await failing(() => limiter.run("key", 5 as never)));
     typeOf("ERR_INVALID_ARGUMENT", /task to be a function/)(await failing(() => keyed.run(undefined as never)));
     typeOf("ERR_INVALID_ARGUMENT", /task to be a function/)(await failing(() => together.run(null as never)));
     rangeOf("ERR_INVALID_KEY", /got 0\.$/)(() => limiter.for(""));
@@ -281,7 +304,7 @@ describe("calls", () => {
     rangeOf("ERR_INVALID_KEY", /got 0\.$/)(() => limiter.resetSync(""));
     typeOf("ERR_INVALID_ARGUMENT", /at least one/)(() => all());
     for (const wrong of [undefined, null, {}, limiter, "key"]) {
-      typeOf("ERR_INVALID_ARGUMENT", /limiter\.for\(key\), got/)(() => all(keyed, wrong as unknown as KeyedLimiter));
+      typeOf("ERR_INVALID_ARGUMENT", /limiter\.for\(key\), got/)(() => all(keyed, wrong as KeyedLimiter));
     }
     for (const wrong of [undefined, null, 5]) {
       typeOf("ERR_INVALID_ARGUMENT", /wrap to be given an object with a key/)(() => limiter.wrap(wrong as never));
@@ -289,12 +312,16 @@ describe("calls", () => {
     typeOf("ERR_INVALID_KEY", /got undefined/)(() => limiter.wrap({} as never));
     rangeOf("ERR_INVALID_KEY", /got 0\.$/)(() => limiter.wrap({ key: "" }));
     rangeOf("ERR_INVALID_COST", /got 0\.$/)(() => limiter.wrap({ key: "key", cost: 0 }));
-    typeOf("ERR_INVALID_ARGUMENT", /'wait' or 'throw', got "never"/)(() =>
-      limiter.wrap({ key: "key", whenLimited: "never" as never }),
-    );
+    typeOf(
+      "ERR_INVALID_ARGUMENT",
+      /'wait' or 'throw', got "never"/,
+    )(() => limiter.wrap({ key: "key", whenLimited: "never" as never }));
     typeOf("ERR_INVALID_ARGUMENT", /AbortSignal/)(() => limiter.wrap({ key: "key", signal: 5 as never }));
     rangeOf("ERR_INVALID_KEY", /got 0\.$/)(await failing(() => limiter.wrap({ key: () => "" })(() => {})()));
-    rangeOf("ERR_INVALID_COST", /got 0\.$/)(await failing(() => limiter.wrap({ key: "key", cost: () => 0 })(() => {})()));
+    rangeOf(
+      "ERR_INVALID_COST",
+      /got 0\.$/,
+    )(await failing(() => limiter.wrap({ key: "key", cost: () => 0 })(() => {})()));
     rangeOf("ERR_INVALID_DURATION", /got -1\.$/)(() => limiter.wrap({ key: "key", maxWait: -1 }));
   });
 });

@@ -12,7 +12,7 @@ export function wholeNumber(
   what: string,
   code: ErrorCode,
   least = 1,
-  most = Number.MAX_SAFE_INTEGER,
+  most: number = Number.MAX_SAFE_INTEGER,
 ): number {
   if (typeof value !== "number") {
     throw typeError(

@@ -2,7 +2,7 @@ import { type Decision, decideMany, markDegraded, numbersPerPolicy } from "./dec
 import { type Duration, maxWaitOf, milliseconds } from "./duration.js";
 import { MaxWaitExceededError, RateLimitExceededError } from "./errors.js";
 import { type FailureAnswer, orElse } from "./failure.js";
-import { decide, together, whenKnown } from "./group.js";
+import { decide, timeLeft, together, whenKnown } from "./group.js";
 import type { Policy } from "./policy.js";
 import type { Ask, Gate, Ticket, Verdict } from "./store.js";
 import { type Turns, takeBack, untilStart } from "./turn.js";
@@ -200,9 +200,10 @@ function ask(
   const questions = merge(targets, cost);
   const enforced = questions.filter(({ member }) => !member.shadow);
   const shadows = questions.filter(({ member }) => member.shadow);
+  const left = shadows.length === 0 ? undefined : timeLeft(timeout);
   return whenKnown(decide(enforced, maxWait, spend, keep, timeout), (verdict) => {
-    if (shadows.length === 0) return { verdict: settled(verdict), questions };
-    const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep, timeout));
+    if (left === undefined) return { verdict: settled(verdict), questions };
+    const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep, left()));
     const combine = (shadowed: readonly Verdict[]): Outcome => {
       const all = together([verdict, ...shadowed].map(settled), [enforced.length, ...shadows.map(() => 1)]);
       return {

@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { all, memoryStore, type Policy, rateLimiter, slidingCounter, slidingWindow, tokenBucket, fixedWindow } from "../index.js";
+import {
+  all,
+  fixedWindow,
+  memoryStore,
+  type Policy,
+  rateLimiter,
+  slidingCounter,
+  slidingWindow,
+  tokenBucket,
+} from "../index.js";
 import { manualClock } from "../testing/manual-clock.js";
 
 const second = 1_000_000;
@@ -61,7 +70,9 @@ describe("thousands of waiters", () => {
     await calls[0];
     expect(vi.getTimerCount()).toBeLessThanOrEqual(2);
     await limiter.close();
-    const codes = (await outcomes).map((outcome) => outcome.status === "rejected" && (outcome.reason as { code: string }).code);
+    const codes = (await outcomes).map(
+      (outcome) => outcome.status === "rejected" && (outcome.reason as { code: string }).code,
+    );
     expect(new Set(codes)).toEqual(new Set(["ERR_CLOSED"]));
     vi.advanceTimersByTime(0);
     expect(vi.getTimerCount()).toBe(0);
@@ -72,7 +83,7 @@ describe("thousands of waiters", () => {
     const limiter = rateLimiter(slidingWindow({ limit: 1, window: "60d" }));
     await limiter.wait("key");
     let done = false;
-    const waiting = limiter.wait("key").then(() => {
+    const waiting = limiter.wait("key").finally(() => {
       done = true;
     });
     await vi.advanceTimersByTimeAsync(59 * 86_400_000);
@@ -84,70 +95,79 @@ describe("thousands of waiters", () => {
 });
 
 describe("giving up", () => {
-  it.each(policies)("%s: whoever gives up, in whatever order, the bound holds for those who stay", async (_, policy) => {
-    const times = policy.algorithm === "sliding-window" ? 1 : 2;
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(
-          fc.oneof(
-            { weight: 4, arbitrary: fc.record({ do: fc.constant("wait" as const), cost: fc.integer({ min: 1, max: 3 }) }) },
-            { weight: 2, arbitrary: fc.record({ do: fc.constant("abort" as const), which: fc.nat(30) }) },
-            { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), steps: fc.nat(24) }) },
-            { weight: 1, arbitrary: fc.record({ do: fc.constant("turn" as const) }) },
+  it.each(policies)(
+    "%s: whoever gives up, in whatever order, the bound holds for those who stay",
+    async (_, policy) => {
+      const times = policy.algorithm === "sliding-window" ? 1 : 2;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(
+            fc.oneof(
+              {
+                weight: 4,
+                arbitrary: fc.record({ do: fc.constant("wait" as const), cost: fc.integer({ min: 1, max: 3 }) }),
+              },
+              { weight: 2, arbitrary: fc.record({ do: fc.constant("abort" as const), which: fc.nat(30) }) },
+              { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), steps: fc.nat(24) }) },
+              { weight: 1, arbitrary: fc.record({ do: fc.constant("turn" as const) }) },
+            ),
+            { maxLength: 40 },
           ),
-          { maxLength: 40 },
+          async (steps) => {
+            const { clock, limiter } = bench(policy);
+            const started: { at: number; cost: number }[] = [];
+            const waiting: { abort: () => void; call: Promise<unknown> }[] = [];
+            let aborted = 0;
+            for (const step of steps) {
+              if (step.do === "wait") {
+                const controller = new AbortController();
+                const call = limiter.wait("key", { cost: step.cost, signal: controller.signal }).then(
+                  () => started.push({ at: clock.now(), cost: step.cost }),
+                  () => {
+                    aborted += 1;
+                  },
+                );
+                waiting.push({ abort: () => controller.abort(), call });
+              } else if (step.do === "abort") waiting[step.which]?.abort();
+              else if (step.do === "pass") {
+                // in steps of which every start is a multiple, so that each notes its own moment
+                for (let left = step.steps; left > 0; left -= 1) {
+                  await turn();
+                  clock.advance(50);
+                }
+              } else await turn();
+            }
+            for (let left = 0; started.length + aborted < waiting.length && left < 3000; left++) {
+              await turn();
+              clock.advance(50);
+            }
+            await Promise.all(waiting.map(({ call }) => call));
+            for (const { at } of started) {
+              const inside = started.filter((each) => each.at >= at && each.at < at + second);
+              expect(inside.reduce((sum, { cost }) => sum + cost, 0)).toBeLessThanOrEqual(times * 3);
+            }
+            clock.advance(10_000);
+            expect(limiter.peekSync("key")).toMatchObject({ remaining: 3, resetAfter: 0 });
+            await limiter.close();
+          },
         ),
-        async (steps) => {
-          const { clock, limiter } = bench(policy);
-          const started: { at: number; cost: number }[] = [];
-          const waiting: { abort: () => void; call: Promise<unknown> }[] = [];
-          let aborted = 0;
-          for (const step of steps) {
-            if (step.do === "wait") {
-              const controller = new AbortController();
-              const call = limiter.wait("key", { cost: step.cost, signal: controller.signal }).then(
-                () => started.push({ at: clock.now(), cost: step.cost }),
-                () => {
-                  aborted += 1;
-                },
-              );
-              waiting.push({ abort: () => controller.abort(), call });
-            } else if (step.do === "abort") waiting[step.which]?.abort();
-            else if (step.do === "pass") {
-              // in steps of which every start is a multiple, so that each notes its own moment
-              for (let left = step.steps; left > 0; left -= 1) {
-                await turn();
-                clock.advance(50);
-              }
-            } else await turn();
-          }
-          for (let left = 0; started.length + aborted < waiting.length && left < 3000; left++) {
-            await turn();
-            clock.advance(50);
-          }
-          await Promise.all(waiting.map(({ call }) => call));
-          for (const { at } of started) {
-            const inside = started.filter((each) => each.at >= at && each.at < at + second);
-            expect(inside.reduce((sum, { cost }) => sum + cost, 0)).toBeLessThanOrEqual(times * 3);
-          }
-          clock.advance(10_000);
-          expect(limiter.peekSync("key")).toMatchObject({ remaining: 3, resetAfter: 0 });
-          await limiter.close();
-        },
-      ),
-      { numRuns: 60 },
-    );
-  });
+        { numRuns: 60 },
+      );
+    },
+  );
 
   it("several policies: a wait that is given up leaves all of them as if it had never asked", async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.shuffledSubarray(policies.map(([name, policy]) => [name, policy] as const), { minLength: 2, maxLength: 4 }),
+        fc.shuffledSubarray(
+          policies.map(([name, policy]) => [name, policy] as const),
+          { minLength: 2, maxLength: 4 },
+        ),
         fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 6 }),
         fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 6 }),
         fc.array(fc.nat(1_500_000), { minLength: 6, maxLength: 6 }),
-        async (kinds, before, giving, gaps) => {
-          const named = kinds.map(([name, policy]) => remade(name, policy));
+        async (chosen, before, giving, gaps) => {
+          const named = chosen.map(([name, policy]) => remade(name, policy));
           const [asked, spared] = [bench(named), bench(named)];
           for (const [index, cost] of before.entries()) {
             for (const { clock, limiter } of [asked, spared]) {
@@ -248,5 +268,10 @@ function remade(name: string, policy: Policy): Policy {
   }
   if (policy.algorithm === "sliding-window") return slidingWindow({ limit, window, name });
   if (policy.algorithm === "sliding-counter") return slidingCounter({ limit, window, name });
-  return tokenBucket({ rate: limit, per: window, name, refill: name.endsWith("intervals") ? "interval" : "continuous" });
+  return tokenBucket({
+    rate: limit,
+    per: window,
+    name,
+    refill: name.endsWith("intervals") ? "interval" : "continuous",
+  });
 }

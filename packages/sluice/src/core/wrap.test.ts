@@ -209,7 +209,8 @@ describe("what is no function", () => {
 
 describe("where a wrapper stands", () => {
   it("wraps the functions of an array, whatever else map passes along", async () => {
-    const [first] = [() => 1, () => 2].map(plain);
+    const each = plain as unknown as (fn: () => number, index: number) => () => Promise<number>;
+    const [first] = [() => 1, () => 2].map(each);
     expect(await first?.()).toBe(1);
   });
 

@@ -77,7 +77,13 @@ export class Batcher {
         process.nextTick(this.#flush);
       }
     }
-    call.add(gate, tag, { cost, count, resolve, reject, timeout, deadline: this.#clock.now() + timeout * 1000 });
+    const deadline = this.#clock.now() + timeout * 1000;
+    call.add(gate, tag, { cost, count, resolve, reject, timeout, deadline });
+    if (deadline < call.due) {
+      // less patient than those before it
+      call.timer?.stop();
+      this.#watch(call, timeout);
+    }
   }
 
   readonly #flush = (): void => {
@@ -98,13 +104,14 @@ export class Batcher {
     const { keys, args } = call.encode(this.#now());
     this.#link
       .run(this.#script, keys, args, keys[0] as string)
-      .then((reply) => call.answer(checkedReply(reply)))
+      .then((reply) => call.answer(checkedReply(reply, call.figures)))
       .catch((error: unknown) => call.fail(error))
       .finally(() => this.#done(call));
   }
 
   /** One timer for a call, however many callers it has: it goes off at the first deadline, and again at the next. */
   #watch(call: Call, timeout: number): void {
+    call.due = this.#clock.now() + timeout * 1000;
     call.timer = afterDeadline(timeout, () => {
       const now = this.#clock.now();
       const next = call.expire(now);
@@ -161,12 +168,16 @@ function isPlain({ cost, count }: Caller): boolean {
 /** One call of the script. */
 class Call {
   readonly slot: number;
-  /** Distinct rows that it reads. */
+  /** Distinct rows that it reads, and the further runs on them. */
   rows = 0;
   timer: { stop(): void } | undefined;
+  /** µs on the local clock: when the timer goes off. */
+  due = Number.POSITIVE_INFINITY;
   /** µs on the local clock; -1 before it is sent. */
   sent = -1;
   over = false;
+  /** What its reply has to hold besides the moment. */
+  figures = 0;
   readonly #sections = new Map<RedisGate, Map<string, Caller[]>>();
 
   constructor(slot: number) {
@@ -183,7 +194,13 @@ class Call {
     if (callers === undefined) {
       section.set(key, [caller]);
       this.rows += gate.policies.length;
+      this.figures += gate.figures;
     } else {
+      if ((callers.at(-1) as Caller).cost !== caller.cost) {
+        // another cost is another run, and takes the server as long as another row
+        this.rows += gate.policies.length;
+        this.figures += gate.figuresPerRun;
+      }
       callers.push(caller);
     }
   }

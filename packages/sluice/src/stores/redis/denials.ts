@@ -15,6 +15,8 @@ export type FindingsAfter = (passed: number) => number[];
 /** The longest that a refusal is believed, µs; and how much of it, for clocks that run unequally fast. */
 const longest = 3600e6;
 const believed = 0.999;
+/** Keys of which it is remembered when they were given something back. */
+const mostCorrected = 1000;
 
 /**
  * The refusals that still hold: a spent key is answered from here. The store's clock was read between the moments at which
@@ -22,11 +24,17 @@ const believed = 0.999;
  */
 export class Denials {
   readonly #clock: Clock;
+  readonly #exact: Clock;
   readonly #maxKeys: number;
   readonly #denials = new Map<string, Denial>();
+  /** µs on the local clock: when a key was last given something back; of the keys that are not in the map, at most. */
+  readonly #corrected = new Map<string, number>();
+  #othersCorrected = Number.NEGATIVE_INFINITY;
 
-  constructor(clock: Clock, maxKeys: number) {
+  /** `exact` is never behind the moment at which it is asked. */
+  constructor(clock: Clock, exact: Clock, maxKeys: number) {
     this.#clock = clock;
+    this.#exact = exact;
     this.#maxKeys = maxKeys;
   }
 
@@ -45,17 +53,30 @@ export class Denials {
   /** The store refused `cost` for `wait` µs, asked at `sent` on the local clock. */
   learn(tag: string, cost: number, wait: number, findings: FindingsAfter, sent: number): void {
     if (wait === Number.POSITIVE_INFINITY) return;
+    // asked before something was given back, and answered after
+    if (sent <= (this.#corrected.get(tag) ?? this.#othersCorrected)) return;
     const until = sent + Math.min(wait, longest) * believed;
     this.#denials.delete(tag);
     if (this.#denials.size >= this.#maxKeys) {
       const [oldest] = this.#denials.keys();
       this.#denials.delete(oldest as string);
     }
-    this.#denials.set(tag, { cost, until, learned: this.#clock.now(), findings });
+    this.#denials.set(tag, { cost, until, learned: this.#exact.now(), findings });
   }
 
-  /** Something was spent or given back: the store would answer otherwise now. */
+  /** Something was spent: the store would answer otherwise now. */
   forget(tag: string): void {
     if (this.#denials.size > 0) this.#denials.delete(tag);
+  }
+
+  /** Something is given back: neither what was refused is believed any more, nor what was asked until now. */
+  distrust(tag: string): void {
+    const now = this.#clock.now();
+    this.#denials.delete(tag);
+    if (this.#corrected.size >= mostCorrected) {
+      this.#othersCorrected = now;
+      this.#corrected.clear();
+    }
+    this.#corrected.set(tag, now);
   }
 }

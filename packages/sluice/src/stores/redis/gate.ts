@@ -50,6 +50,9 @@ export class RedisGate implements Gate {
   readonly parts: readonly Part[];
   /** As the script reads it. */
   readonly encoded: readonly (string | number)[];
+  /** What a reply tells of one key, and of each further run of calls on it. */
+  readonly figures: number;
+  readonly figuresPerRun: number;
   readonly #station: Station;
   readonly #starts: readonly string[];
   readonly #denials: Denials | undefined;
@@ -64,7 +67,10 @@ export class RedisGate implements Gate {
     this.#station = station;
     this.#starts = policies.map(({ name }) => keyStart(station.prefix, limiter, name));
     this.#denials = station.denials?.();
-    this.#logs = this.parts.some(({ logged }) => logged);
+    const logs = this.parts.filter(({ logged }) => logged).length;
+    this.#logs = logs > 0;
+    this.figuresPerRun = logs * figuresPerLog;
+    this.figures = this.parts.length - logs + this.figuresPerRun;
     this.#lots = station.lots?.();
   }
 
@@ -80,6 +86,9 @@ export class RedisGate implements Gate {
 
   consume(key: string, cost: number, timeout: number): Decision | Promise<Decision> {
     const tag = inner(key);
+    const lots = this.#lots;
+    const spent = lots?.spend(this.policies, tag, cost);
+    if (spent !== undefined) return spent;
     const findings = this.#denials?.find(tag, cost);
     if (findings !== undefined) {
       return this.policies.length === 1
@@ -87,10 +96,7 @@ export class RedisGate implements Gate {
         : decideMany(this.policies, findings, false);
     }
     const { batcher } = this.#station;
-    const lots = this.#lots;
     if (lots === undefined) return batcher.consume(this, tag, cost, timeout);
-    const spent = lots.spend(this.policies, tag, cost);
-    if (spent !== undefined) return spent;
     return batcher.consume(this, tag, cost, timeout).then((decision) => {
       if (decision.allowed) {
         // a lot that cannot be had changes nothing for this call, and the next one asks for itself
@@ -124,14 +130,23 @@ export class RedisGate implements Gate {
     this.#denials?.learn(tag, cost, wait, (passed) => [wait - passed, remaining, reset - passed], sent);
   }
 
-  /** The store granted a call, or something else changed: what it refused before, it would refuse otherwise now. */
+  /** The store granted a call: what it refused before, it would refuse otherwise now. */
   changed(tag: string): void {
     this.#denials?.forget(tag);
   }
 
+  /** Gives something back, or otherwise changes what was refused: an answer from before it is done is not believed. */
+  async #correct<T>(tag: string, sent: Promise<T>): Promise<T> {
+    this.#denials?.distrust(tag);
+    try {
+      return await sent;
+    } finally {
+      this.#denials?.distrust(tag);
+    }
+  }
+
   async amend(key: string, delta: number, timeout: number): Promise<Findings> {
     const tag = inner(key);
-    this.changed(tag);
     const reply = await this.#ask(
       ["amend", delta],
       tag,
@@ -157,35 +172,32 @@ export class RedisGate implements Gate {
 
   async reset(key: string, timeout: number): Promise<void> {
     const tag = inner(key);
-    this.#forget(tag);
+    this.#lots?.forget(tag);
     const keys: string[] = [];
     this.pushKeys(keys, tag);
     const { link } = this.#station;
-    const sent = link.send(["DEL", ...keys], keys[0] as string);
+    const sent = this.#correct(tag, link.send(["DEL", ...keys], keys[0] as string));
     await withDeadline(sent, timeout, nobody, () => link.late());
-    this.#forget(tag);
+    this.#lots?.forget(tag);
   }
 
   /** Takes a grant back: as if it had not been, where nothing has happened since. */
   async undo({ tag, cost, before, after, stamps }: Grant, timeout: number): Promise<void> {
-    this.changed(tag);
     const grants = this.policies.flatMap(
       (_, place) => [before[place], after[place], stamps[place]] as (string | number)[],
     );
     await this.#ask(["undo", cost], tag, grants, timeout);
-    this.changed(tag);
   }
 
   /** Corrects what a grant cost, as of its start. */
   async settle({ tag, stamps }: Grant, delta: number, timeout: number): Promise<void> {
     if (delta === 0) return;
-    this.changed(tag);
     await this.#ask(["amend", delta], tag, stamps, timeout);
-    this.changed(tag);
   }
 
   /** Gives unspent lots back. */
   async leave(timeout: number): Promise<void> {
+    await this.#lots?.settled();
     const lots = Array.from(this.#lots?.drain() ?? []);
     const returned = lots.map(({ tag, left, stamp }) =>
       this.#ask(
@@ -215,17 +227,13 @@ export class RedisGate implements Gate {
     this.pushKeys(keys, tag);
     const [name, ...figures] = verb;
     const args = [name as string, now(), ...figures, ...this.encoded, ...rest];
-    const asked = link.run(script, keys, args, keys[0] as string);
-    return checkedReply(await withDeadline(asked, timeout, nobody, () => link.late()));
+    const asked = this.#correct(tag, link.run(script, keys, args, keys[0] as string));
+    const reply = await withDeadline(asked, timeout, nobody, () => link.late());
+    return checkedReply(reply, name === "amend" ? this.figures : 0);
   }
 
   /** Its state is the server's. */
   forget(): void {}
-
-  #forget(tag: string): void {
-    this.changed(tag);
-    this.#lots?.forget(tag);
-  }
 }
 
 function nobody(): void {}

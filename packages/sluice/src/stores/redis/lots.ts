@@ -1,5 +1,5 @@
 import type { Clock } from "../../core/clock.js";
-import { type Decision, decideOne } from "../../core/decision.js";
+import { type Decision, decideMany, decideOne, type PolicyDecision } from "../../core/decision.js";
 import type { Policy } from "../../core/policy.js";
 
 /** What was taken ahead for a key. */
@@ -14,6 +14,10 @@ interface Lot {
   /** What the store said remained behind the lot; µs until it would be as never seen. */
   remaining: number;
   reset: number;
+  /** The same of each policy, where there are several. */
+  parts: readonly PolicyDecision[];
+  /** It is being asked for. */
+  pending: boolean;
   /** How much to take the next time. */
   size: number;
 }
@@ -49,6 +53,7 @@ export class Lots {
   readonly #clock: Clock;
   readonly #options: PrefetchOptions;
   readonly #lots = new Map<string, Lot>();
+  readonly #fetching = new Set<Promise<Taken>>();
 
   constructor(clock: Clock, options: PrefetchOptions) {
     this.#clock = clock;
@@ -65,12 +70,24 @@ export class Lots {
       return undefined;
     }
     lot.left -= cost;
-    return decideOne(policies, true, 0, lot.remaining + lot.left, Math.max(0, lot.reset - (now - lot.learned)));
+    const { left, parts } = lot;
+    const passed = now - lot.learned;
+    if (parts.length === 0) {
+      return decideOne(policies, true, 0, lot.remaining + left, Math.max(0, lot.reset - passed));
+    }
+    const findings = parts.flatMap(({ remaining, resetAfter }) => [
+      0,
+      remaining + left,
+      Math.max(0, resetAfter * 1000 - passed),
+    ]);
+    return decideMany(policies, findings, true);
   }
 
   /** Takes the next lot, after a call that had to be asked for was granted. */
   async refill(tag: string, decision: Decision, fetch: Fetch): Promise<void> {
     const lot = this.#lots.get(tag);
+    // one at a time: what another brought would be lost
+    if (lot?.pending) return;
     const sent = this.#clock.now();
     const grown = lot === undefined ? 1 : lot.size * 2;
     const size = Math.min(grown, this.#options.max, Math.floor(decision.remaining / share));
@@ -78,20 +95,44 @@ export class Lots {
       if (size < 1) this.#lots.delete(tag);
       return;
     }
-    // the next turn must not take another while this one is under way
-    const next: Lot = { left: 0, until: 0, learned: sent, stamp: 0, remaining: 0, reset: 0, size };
+    const next: Lot = {
+      left: 0,
+      until: 0,
+      learned: sent,
+      stamp: 0,
+      remaining: 0,
+      reset: 0,
+      parts: [],
+      pending: true,
+      size,
+    };
     this.#remember(tag, next);
-    const { decision: after, granted, now } = await fetch(size);
+    const taking = fetch(size);
+    this.#fetching.add(taking);
+    const {
+      decision: after,
+      granted,
+      now,
+    } = await taking.finally(() => {
+      this.#fetching.delete(taking);
+      next.pending = false;
+    });
     next.stamp = now;
     next.left = granted;
     next.until = sent + this.#options.maxAge;
     next.learned = this.#clock.now();
     next.remaining = after.remaining;
     next.reset = after.resetAfter * 1000;
+    if (after.parts.length > 1) next.parts = after.parts;
   }
 
   forget(tag: string): void {
     this.#lots.delete(tag);
+  }
+
+  /** Resolves when nothing is being asked for. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#fetching);
   }
 
   /** Empties every lot, and says what was left in those that could still be spent, and since when. */

@@ -371,7 +371,7 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
-    "local function correct(log, from, through, delta)\n" +
+    "local function correct(log, from, last, delta)\n" +
     "local stamps, sums = readAll(log)\n" +
     "local costs, before = {}, log.base\n" +
     "for index = 1, #stamps do\n" +
@@ -380,7 +380,7 @@ export const limiterScript: Script = {
     "end\n" +
     "local left = delta\n" +
     "for index = #stamps, 1, -1 do\n" +
-    "if left ~= 0 and stamps[index] >= from and stamps[index] <= through then\n" +
+    "if left ~= 0 and stamps[index] >= from and stamps[index] <= last then\n" +
     "local change = math.max(left, -costs[index])\n" +
     "costs[index] = costs[index] + change\n" +
     "left = left - change\n" +
@@ -458,7 +458,9 @@ export const limiterScript: Script = {
     "end\n" +
     "log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =\n" +
     "struct.unpack(headerFormat, header)\n" +
-    "if log.width < width then\n" +
+    "if log.width < width and log.count == 0 then\n" +
+    "log.base, log.top, log.capacity, log.width = 0, 0, 0, width\n" +
+    "elseif log.width < width then\n" +
     "local stamps, sums = readAll(log)\n" +
     "local sum, last = 0, log.base\n" +
     "for index = 1, #sums do\n" +
@@ -1048,5 +1050,5 @@ export const limiterScript: Script = {
     "return redis.error_reply('ERR unknown verb')\n" +
     "end\n" +
     "return reply\n",
-  sha: "ed550481e276c161dd3f4c3364067763ccac5ccf",
+  sha: "a854bc05b3a1d2e363e7012fdbf2a694dac3cf92",
 };

@@ -1,5 +1,5 @@
 import { Alarms } from "../../core/alarm.js";
-import { type Clock, turnClock } from "../../core/clock.js";
+import { type Clock, preciseClock, turnClock } from "../../core/clock.js";
 import { withDeadline } from "../../core/deadline.js";
 import { numbersPerPolicy } from "../../core/decision.js";
 import { type Duration, micros } from "../../core/duration.js";
@@ -17,6 +17,7 @@ import {
   type Ticket,
   type Verdict,
 } from "../../core/store.js";
+import { takeBack } from "../../core/turn.js";
 import { checkName, checkOptions, wholeNumber } from "../../core/validate.js";
 import { Batcher } from "./batch.js";
 import { connect, type RedisConnection } from "./clients.js";
@@ -68,13 +69,17 @@ export function redisStore(client: unknown, options: RedisStoreOptions = {}): St
     typeof denialCache === "object" && denialCache.maxKeys !== undefined
       ? wholeNumber(denialCache.maxKeys, "denialCache.maxKeys", "ERR_INVALID_ARGUMENT")
       : 10_000;
-  const lots = prefetch === false ? undefined : prefetchOptions(prefetch);
+  const ahead = prefetch === false ? undefined : prefetchOptions(prefetch);
+  // one at a time is nothing ahead
+  const lots = ahead === undefined || ahead.max === 1 ? undefined : ahead;
   const testClock = (options as { [scriptClock]?: Clock })[scriptClock];
   const clock = testClock ?? turnClock();
-  const driver = new RedisDriver(connect(client), clock, prefix, {
+  // what came from the server counts from its arrival, not from an earlier moment of this turn of the event loop
+  const exact = testClock ?? preciseClock;
+  const driver = new RedisDriver(connect(client), clock, exact, prefix, {
     max: batch === false ? 1 : max,
     now: () => testClock?.now() ?? 0,
-    denials: denialCache === false ? undefined : () => new Denials(clock, maxKeys),
+    denials: denialCache === false ? undefined : () => new Denials(clock, exact, maxKeys),
     lots: lots === undefined ? undefined : () => new Lots(clock, lots),
   });
   return { kind: "redis", close: () => driver.close(), [driverOf]: driver } as Store;
@@ -112,6 +117,7 @@ class RedisDriver implements Driver {
   constructor(
     connection: RedisConnection,
     clock: Clock,
+    exact: Clock,
     prefix: string,
     options: Pick<Station, "now" | "denials" | "lots"> & { readonly max: number },
   ) {
@@ -119,7 +125,7 @@ class RedisDriver implements Driver {
     const { max, now, denials, lots } = options;
     const batcher = new Batcher(link, limiterScript, clock, max, now);
     this.clock = clock;
-    this.alarms = new Alarms(clock);
+    this.alarms = new Alarms(exact);
     this.#station = { link, script: limiterScript, batcher, prefix, now, denials, lots };
     this.#gates = new Registry((policies, limiter) => new RedisGate(this, this.#station, limiter, policies));
     this.scripts = scriptHost(link, prefix);
@@ -162,12 +168,13 @@ class RedisDriver implements Driver {
       (gate as RedisGate).pushKeys(keys, tags[index] as string);
       args.push(cost, ...(gate as RedisGate).encoded);
     });
-    const asked = link
-      .run(script, keys, args, keys[0] as string)
-      .then((reply) => verdictOf(asks, tags, checkedReply(reply), maxWait, spend, keep, timeout));
-    // a grant that comes too late is for nobody: what has a ticket is given back, a plain call stays counted
-    const late = (verdict: Verdict): void => void Promise.resolve(verdict.ticket?.cancel()).catch(() => {});
-    return withDeadline(asked, timeout, late, () => link.late());
+    const figures = asks.reduce((sum, { gate }) => sum + (gate as RedisGate).figures, 0);
+    const asked = link.run(script, keys, args, keys[0] as string).then((reply) => checkedReply(reply, figures));
+    const verdict = (reply: readonly unknown[], ticket: boolean): Verdict =>
+      verdictOf(asks, tags, reply, maxWait, spend, ticket, timeout);
+    // a grant that comes too late is for nobody, and is given back
+    const late = (reply: readonly unknown[]): void => takeBack(verdict(reply, true).ticket);
+    return verdict(await withDeadline(asked, timeout, late, () => link.late()), keep);
   }
 
   async close(): Promise<void> {

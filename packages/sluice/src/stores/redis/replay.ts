@@ -1,4 +1,4 @@
-import type { Log, Row } from "../../core/algorithm.js";
+import type { Answer, Log, Row } from "../../core/algorithm.js";
 import { newAnswer, noStamp } from "../../core/algorithm.js";
 
 import { StoreError } from "../../core/errors.js";
@@ -30,7 +30,7 @@ const noLog: Log = {
 };
 
 /** One row at work, for all limiters: what the script did to a row is done again here, to learn what it found. */
-const answer = newAnswer();
+const answer: Answer = newAnswer();
 const never = -1;
 
 export function partsOf(policies: readonly Policy[]): readonly Part[] {
@@ -57,12 +57,13 @@ export function loadRow(row: Row, text: RowText): void {
   row.fill(0);
   if (text === null) return;
   const single = Number(text);
-  if (single === single) {
+  if (!Number.isNaN(single)) {
     row[0] = single;
     return;
   }
+  // what is no row of ours is read as the script reads it
   let column = 0;
-  for (const number of text.split(" ")) row[column++] = Number(number);
+  for (const number of text.split(" ")) row[column++] = Number(number) || 0;
 }
 
 /** As the script writes it: without the zeros at the end. */
@@ -72,9 +73,10 @@ export function rowText(row: Row): string {
   return Array.from(row.subarray(0, last), (number) => number.toFixed(0)).join(" ");
 }
 
-/** The reply of the script: a list that starts with a moment. Anything else is not an answer to what was asked. */
-export function checkedReply(reply: unknown): readonly unknown[] {
-  if (!Array.isArray(reply) || !Number.isSafeInteger(Number(reply[0])) || Number(reply[0]) <= 0) {
+/** The reply of the script: a moment, then so many figures. Anything else is not an answer to what was asked. */
+export function checkedReply(reply: unknown, figures: number): readonly unknown[] {
+  const fits = Array.isArray(reply) && reply.length === 1 + figures;
+  if (!fits || !Number.isSafeInteger(Number(reply[0])) || Number(reply[0]) <= 0) {
     throw new StoreError("ERR_STORE_UNAVAILABLE", "The store gave a reply that this library cannot read.", {
       cause: reply,
     });
@@ -111,7 +113,7 @@ export function amend(part: Part, now: number, delta: number, findings: number[]
 }
 
 /** One step on the row that is loaded: the hot path of a limiter with one policy. Returns the reused answer. */
-export function stepOnce(part: Part, now: number, cost: number): typeof answer {
+export function stepOnce(part: Part, now: number, cost: number): Answer {
   const { algorithm, parameters } = part.rule;
   algorithm.step(part.row, noLog, now, now, now, cost, parameters, answer);
   return answer;
