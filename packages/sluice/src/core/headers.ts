@@ -20,7 +20,7 @@ export interface HeaderRow {
   readonly prepare: (
     policies: readonly Quota[],
     legacyReset: "delta" | "epoch",
-  ) => (decision: Decision) => readonly string[];
+  ) => (decision: Decision) => string[];
 }
 
 /** Structured Fields integers have at most 15 digits (RFC 9651, 3.3.1). */

@@ -35,7 +35,12 @@ export class Bench {
   /** A limiter whose name nobody else has, so that suites can share a server. */
   limiter(policies: Policy | readonly Policy[], options: LimiterOptions = {}): RateLimiter {
     serial += 1;
-    const limiter = rateLimiter(policies, { store: this.store, name: `law-${run}-${serial}`, timeout: "10s", ...options });
+    const limiter = rateLimiter(policies, {
+      store: this.store,
+      name: `law-${run}-${serial}`,
+      timeout: "10s",
+      ...options,
+    });
     this.#limiters.push(limiter);
     return limiter;
   }

@@ -1,9 +1,10 @@
+import { typeError } from "../core/errors.js";
 import { Bench, type Law, type StoreUnderTest } from "./bench.js";
-import { clockLaws } from "./laws/clock.js";
-import { correctionLaws } from "./laws/corrections.js";
-import { decisionLaws } from "./laws/decisions.js";
-import { togetherLaws } from "./laws/together.js";
-import { waitingLaws } from "./laws/waiting.js";
+import { clockLaws } from "./clock-laws.js";
+import { correctionLaws } from "./corrections-laws.js";
+import { decisionLaws } from "./decisions-laws.js";
+import { togetherLaws } from "./together-laws.js";
+import { waitingLaws } from "./waiting-laws.js";
 
 /** The functions of a test runner that the suite needs: vitest, jest, mocha and node:test all have them. */
 export interface Runner {
@@ -13,13 +14,7 @@ export interface Runner {
   readonly effort?: number;
 }
 
-export const laws: readonly Law[] = [
-  ...decisionLaws,
-  ...waitingLaws,
-  ...correctionLaws,
-  ...togetherLaws,
-  ...clockLaws,
-];
+export const laws: readonly Law[] = [...decisionLaws, ...waitingLaws, ...correctionLaws, ...togetherLaws, ...clockLaws];
 
 /**
  * The laws that every store must keep, as tests of the runner in use: passed in, or global.
@@ -32,7 +27,7 @@ export const laws: readonly Law[] = [
  * @example
  * storeConformance("memory", async () => {
  *   const clock = manualClock()
- *   return { store: memoryStore({ clock }), advance: clock.advance }
+ *   return { store: memoryStore({ clock }), advance: (ms) => clock.advance(ms) }
  * }, { describe, it })
  */
 export function storeConformance(
@@ -41,6 +36,12 @@ export function storeConformance(
   runner: Runner = globalThis as unknown as Runner,
 ): void {
   const { describe, it, effort = 1 } = runner;
+  if (typeof describe !== "function" || typeof it !== "function") {
+    throw typeError(
+      "ERR_INVALID_ARGUMENT",
+      "Expected describe and it of a test runner: pass them as the third argument where they are not global.",
+    );
+  }
   describe(`${name} keeps the laws`, () => {
     for (const law of laws) {
       it(law.name, async (context) => {

@@ -22,7 +22,7 @@ export function manualClock(startMicros: number = 0): ManualClock {
   const listeners = new Set<() => void>();
   const move = (micros: number): void => {
     now = moment(micros);
-    for (const listener of [...listeners]) listener();
+    for (const listener of Array.from(listeners)) listener();
   };
   const clock: ManualClock & MovableClock = {
     now: () => now,

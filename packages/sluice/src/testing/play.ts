@@ -117,7 +117,9 @@ export class Play {
     if (wait > maxWait || wait === Number.POSITIVE_INFINITY) {
       const outcome = await settled;
       const error = "error" in outcome ? outcome.error : undefined;
-      check(error instanceof MaxWaitExceededError, () => this.#fail(`${what}: expected MaxWaitExceededError, got ${error}`));
+      check(error instanceof MaxWaitExceededError, () =>
+        this.#fail(`${what}: expected MaxWaitExceededError, got ${String(error)}`),
+      );
       checkSame(error.wait, wait / 1000, () => this.#fail(`${what}: how long it would have taken`));
       this.#trace.push(`${what}: too far, ${wait}`);
       return;

@@ -28,7 +28,14 @@ export type SubjectKind = (random: Random, name: string) => Subject;
 const seconds = 1_000_000;
 const limits = [1, 1, 2, 3, 4, 5, 7, 10, 12, 100, 1000];
 /** Long enough that no server forgets a key in real time while the clock of the test stands still. */
-const windows = [10 * seconds, 10 * seconds + 1, 60 * seconds, 3600 * seconds, 86_400 * seconds, 2_592_000 * seconds - 1];
+const windows = [
+  10 * seconds,
+  10 * seconds + 1,
+  60 * seconds,
+  3600 * seconds,
+  86_400 * seconds,
+  2_592_000 * seconds - 1,
+];
 const rates = [1, 2, 3, 7, 59, 60, 100, 997, 999_983];
 
 export const subjectKinds: Readonly<Record<string, SubjectKind>> = {

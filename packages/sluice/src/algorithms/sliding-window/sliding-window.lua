@@ -162,8 +162,8 @@ local function takeNewest(log, cost)
   end
 end
 
--- adds to the newest call from `from` up to `through`, or takes from them, the newest first
-local function correct(log, from, through, delta)
+-- adds to the newest call from `from` up to `last`, or takes from them, the newest first
+local function correct(log, from, last, delta)
   local stamps, sums = readAll(log)
   local costs, before = {}, log.base
   for index = 1, #stamps do
@@ -172,7 +172,7 @@ local function correct(log, from, through, delta)
   end
   local left = delta
   for index = #stamps, 1, -1 do
-    if left ~= 0 and stamps[index] >= from and stamps[index] <= through then
+    if left ~= 0 and stamps[index] >= from and stamps[index] <= last then
       local change = math.max(left, -costs[index])
       costs[index] = costs[index] + change
       left = left - change
@@ -255,7 +255,9 @@ return {
     end
     log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =
       struct.unpack(headerFormat, header)
-    if log.width < width then
+    if log.width < width and log.count == 0 then
+      log.base, log.top, log.capacity, log.width = 0, 0, 0, width
+    elseif log.width < width then
       -- the limit has been raised beyond what two bytes hold
       local stamps, sums = readAll(log)
       local sum, last = 0, log.base

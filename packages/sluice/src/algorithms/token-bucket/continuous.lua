@@ -138,7 +138,7 @@ return {
     else
       giveBack(row, now, stamp, math.min(-delta, p[7]), p)
     end
-    if row[TAT] > now + p[5] then
+    if earliestOf(row, p) > now then
       row[SEEN] = math.max(now, 1)
     elseif row[LATEST] <= now then
       row[SEEN] = 0

@@ -85,7 +85,7 @@ export const continuous: Algorithm<ContinuousParameters> = {
       giveBack(row, now, stamp, Math.min(-delta, p.mostCost), p);
     }
     // never 0, which would say that nothing lies ahead
-    if ((row[TAT] as number) > now + p.spanWhole) row[SEEN] = Math.max(now, 1);
+    if (earliestOf(row, p) > now) row[SEEN] = Math.max(now, 1);
     else if ((row[LATEST] as number) <= now) row[SEEN] = row[LATEST] = row[LEAST] = 0;
     answer.start = clock;
     answer.changed = true;
@@ -153,11 +153,11 @@ function giveBack(row: Row, now: number, stamp: number, cost: number, p: Continu
     row[LEAST] = (row[LEAST] as number) - cost * p.tickWhole - Math.floor((cost * p.tickPart) / p.parts);
   }
   const least = row[LEAST] as number;
-  if ((row[LATEST] as number) > now && (row[TAT] as number) < least) {
+  if ((row[LATEST] as number) > now && row[TAT] < least) {
     row[TAT] = Math.min(tat, least);
     row[PART] = tat < least ? tatPart : 0;
   }
-  if ((row[TAT] as number) < 0) row[TAT] = row[PART] = 0;
+  if (row[TAT] < 0) row[TAT] = row[PART] = 0;
 }
 
 /** Tokens that could be taken at `moment`: floor((span - (tat - moment)) / tick), and none while a start lies ahead. */

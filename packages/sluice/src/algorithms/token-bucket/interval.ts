@@ -75,7 +75,7 @@ export const interval: Algorithm<IntervalParameters> = {
       row[SEEN] = row[LATEST] = row[LEAST] = 0;
       if (!correction) advance(row, now, p);
     }
-    row[MISSING] = Math.max(row[LEAST] as number, Math.min((row[MISSING] as number) + delta, p.mostCost));
+    row[MISSING] = Math.max(row[LEAST], Math.min((row[MISSING] as number) + delta, p.mostCost));
     if (correction && !waiting) advance(row, now, p);
     answer.start = clock;
     answer.changed = true;

@@ -32,6 +32,25 @@ interface Part {
   readonly ahead: Map<number, Float64Array>;
 }
 
+/** Someone who waits for a start of a key. */
+export interface Place {
+  readonly cost: number;
+  /** When it asked, and the moment that each policy wrote down for its start. */
+  readonly now: number;
+  readonly stamps: readonly number[];
+  /** The line it stands in; none once its start lies too far back. */
+  line: Line | undefined;
+  /** It has not given up. */
+  stands: boolean;
+}
+
+/** Those who wait for one key, oldest first; the rows before the first of them, and after the last. */
+interface Line {
+  readonly base: readonly Row[];
+  places: Place[];
+  after: readonly Row[];
+}
+
 /** What the store says to a gate that has to make room. */
 export interface Room {
   /** Called before a key is added; makes room when the store is full. */
@@ -73,6 +92,10 @@ export class MemoryGate implements Gate {
   #used = 0;
   #hand = 0;
   #calls = 0;
+  /** Of the few keys for which someone waits. */
+  readonly #lines = new Map<string, Line>();
+  /** Those in whose line someone has given up: their rows are made anew when they are needed. */
+  readonly #torn = new Set<string>();
   #lastKey: string | undefined;
   #lastSlot = -1;
   /** The key added last: the first to go when the store is full, unless it has spent more than others. */
@@ -185,24 +208,61 @@ export class MemoryGate implements Gate {
   }
 
   /**
-   * Takes a grant back whose rows were `before` and became `after`. Where nothing has happened to a row since, it becomes
-   * what it was; otherwise the algorithm gives back what it can without touching later grants.
+   * Takes a grant back that started at once, whose rows were `before` and became `after`. Where nothing has happened to a
+   * row since, it becomes what it was; otherwise the algorithm gives back what it can.
    */
   undo(key: string, cost: number, stamps: readonly number[], before: readonly Row[], after: readonly Row[]): void {
     const slot = this.#find(key);
     if (slot < 0) return;
-    const now = this.#clock.now();
     this.#parts.forEach((part, index) => {
-      this.#load(part, slot);
-      const untouched =
-        part.pool === undefined && part.row.every((number, column) => number === after[index]?.[column]);
-      if (untouched) part.row.set(before[index] as Row);
-      else {
-        const { algorithm, parameters } = part.rule;
-        algorithm.amend(part.row, part.log, now, stamps[index] as number, -cost, parameters, this.#answer);
-      }
-      this.#save(part, slot);
+      if (this.#unchanged(part, slot, after[index] as Row)) this.#put(part, slot, before[index] as Row);
+      else this.#giveBack(part, slot, cost, stamps[index] as number);
     });
+  }
+
+  /** Puts someone into the line of a key, whose rows were `before` and became `after`. */
+  enter(
+    key: string,
+    cost: number,
+    now: number,
+    stamps: readonly number[],
+    before: readonly Row[],
+    after: readonly Row[],
+  ): Place {
+    const known = this.#lines.get(key);
+    const goesOn = known !== undefined && this.#parts.every((part, index) => sameRow(part, known.after, before, index));
+    const line = goesOn ? known : { base: before, places: [], after };
+    if (!goesOn) this.#lines.set(key, line);
+    const place: Place = { cost, now, stamps, line, stands: true };
+    line.places.push(place);
+    line.after = after;
+    // those who have started become part of what was before
+    const started = line.places.findIndex((each) => each.stamps.some((stamp) => stamp > now));
+    for (const each of line.places.splice(0, started)) {
+      this.#replay(line.base, each);
+      each.line = undefined;
+    }
+    return place;
+  }
+
+  /**
+   * Someone in the line gives up. The others keep their starts, and whoever comes next finds the key as if he had never
+   * asked; where something else has happened to a row since, the algorithm gives back what it can.
+   */
+  leave(key: string, place: Place): void {
+    if (!place.stands) return;
+    place.stands = false;
+    const slot = this.#index.find(key, this.#index.hash(key));
+    const line = this.#lines.get(key);
+    const inLine = line !== undefined && place.line === line;
+    this.#parts.forEach((part, index) => {
+      // a log knows every call by its start, and needs no line
+      if (part.pool === undefined && inLine && this.#unchanged(part, slot, line.after[index] as Row)) return;
+      if (slot >= 0) this.#giveBack(part, slot, place.cost, place.stamps[index] as number);
+    });
+    if (!inLine) return;
+    this.#torn.add(key);
+    this.#lastKey = undefined;
   }
 
   reset(key: string): void {
@@ -217,6 +277,8 @@ export class MemoryGate implements Gate {
     this.#index.clear();
     this.#rows.length = this.#keys.length = this.#free.length = this.#used = this.#hand = 0;
     this.#lastKey = this.#newcomer = undefined;
+    this.#lines.clear();
+    this.#torn.clear();
     for (const part of this.#parts) {
       part.ahead.clear();
       part.pool?.empty();
@@ -315,10 +377,52 @@ export class MemoryGate implements Gate {
     if ((++this.#calls & 7) === 0) this.#sweep(1);
     const slot = this.#index.find(key, this.#index.hash(key));
     if (slot >= 0) {
+      if (this.#torn.size > 0 && this.#torn.delete(key)) this.#mend(key, slot);
       this.#lastKey = key;
       this.#lastSlot = slot;
     }
     return slot;
+  }
+
+  /** Makes the rows of a key anew from those who still stand in its line. */
+  #mend(key: string, slot: number): void {
+    const line = this.#lines.get(key);
+    if (line === undefined) return;
+    line.places = line.places.filter(({ stands }) => stands);
+    const rows = line.base.map((row) => row.slice());
+    for (const place of line.places) this.#replay(rows, place);
+    this.#parts.forEach((part, index) => {
+      if (this.#unchanged(part, slot, line.after[index] as Row)) this.#put(part, slot, rows[index] as Row);
+    });
+    line.after = rows;
+    if (line.places.length === 0) this.#lines.delete(key);
+  }
+
+  /** Grants a place again, on rows of its own, the start that it has. */
+  #replay(rows: readonly Row[], { stands, now, stamps, cost }: Place): void {
+    this.#parts.forEach(({ pool, rule }, index) => {
+      if (!stands || pool !== undefined) return;
+      const start = stamps[index] as number;
+      rule.algorithm.step(rows[index] as Row, noLog, now, start, start, cost, rule.parameters, this.#answer);
+    });
+  }
+
+  /** Nothing has happened to a row since it was copied; of a log, nobody can say. Leaves the row loaded. */
+  #unchanged(part: Part, slot: number, copy: Row): boolean {
+    this.#load(part, slot);
+    return part.pool === undefined && part.row.every((number, column) => number === copy[column]);
+  }
+
+  #put(part: Part, slot: number, copy: Row): void {
+    part.row.set(copy);
+    this.#save(part, slot);
+  }
+
+  #giveBack(part: Part, slot: number, cost: number, stamp: number): void {
+    this.#load(part, slot);
+    const { algorithm, parameters } = part.rule;
+    algorithm.amend(part.row, part.log, this.#clock.now(), stamp, -cost, parameters, this.#answer);
+    this.#save(part, slot);
   }
 
   #key(slot: number): string | undefined {
@@ -369,6 +473,10 @@ export class MemoryGate implements Gate {
     this.#room.count(-1);
     if (this.#lastKey === key) this.#lastKey = undefined;
     if (this.#newcomer === key) this.#newcomer = undefined;
+    // what was granted to those who wait has been forgotten with the key: they have nothing to give back
+    for (const place of this.#lines.get(key)?.places ?? []) place.stands = false;
+    this.#lines.delete(key);
+    this.#torn.delete(key);
   }
 
   /** Looks at the next slots for expired ones. */
@@ -393,4 +501,8 @@ export class MemoryGate implements Gate {
   #turnHand(): void {
     this.#hand = this.#hand + 1 < this.#used ? this.#hand + 1 : 0;
   }
+}
+
+function sameRow(part: Part, one: readonly Row[], other: readonly Row[], index: number): boolean {
+  return part.pool !== undefined || (one[index] as Row).every((number, column) => number === other[index]?.[column]);
 }

@@ -99,7 +99,13 @@ class MemoryDriver implements Driver {
       const before = ticket ? gate.snapshot(key) : [];
       const stamps = gate.take(key, cost, now, start);
       note(gate);
-      return { gate, key, cost, stamps, before, after: ticket ? gate.snapshot(key) : [] };
+      const after = ticket ? gate.snapshot(key) : [];
+      const place = wait > 0 ? gate.enter(key, cost, now, stamps, before, after) : undefined;
+      const cancel = (): void => {
+        if (place === undefined) gate.undo(key, cost, stamps, before, after);
+        else gate.leave(key, place);
+      };
+      return { gate, key, stamps, cancel };
     });
     return { granted: true, wait, findings, ticket: ticket ? ticketFor(grants) : undefined };
   }
@@ -122,19 +128,15 @@ class MemoryDriver implements Driver {
 interface Grant {
   readonly gate: MemoryGate;
   readonly key: string;
-  readonly cost: number;
   readonly stamps: readonly number[];
-  readonly before: readonly Float64Array[];
-  readonly after: readonly Float64Array[];
+  readonly cancel: () => void;
 }
 
 function ticketFor(grants: readonly Grant[]): Ticket {
   return {
+    // the newest first: a key that was asked twice goes back the way it came
     cancel: () => {
-      // the newest first: a key that was asked twice goes back the way it came
-      for (const { gate, key, cost, stamps, before, after } of grants.toReversed()) {
-        gate.undo(key, cost, stamps, before, after);
-      }
+      for (const { cancel } of grants.toReversed()) cancel();
     },
     settle: (deltas) => {
       grants.forEach(({ gate, key, stamps }, index) => {

@@ -97,6 +97,11 @@ export class Batcher {
     this.#waiting.splice(0, sent);
   };
 
+  /** Sends everything that has gathered, before the store closes. */
+  finish(): void {
+    for (const call of this.#waiting.splice(0)) this.#send(call);
+  }
+
   #send(call: Call): void {
     this.#take(call);
     call.sent = this.#clock.now();

@@ -179,6 +179,7 @@ class RedisDriver implements Driver {
 
   async close(): Promise<void> {
     await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave(leaveTimeout)));
+    this.#station.batcher.finish();
     this.#station.link.close();
   }
 }

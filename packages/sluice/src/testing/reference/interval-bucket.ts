@@ -24,7 +24,7 @@ export class IntervalBucketModel extends History {
         refill = level === full ? Number.POSITIVE_INFINITY : refill + this.#per;
       }
     };
-    for (const { at, cost } of [...this.history].sort((one, other) => one.at - other.at)) {
+    for (const { at, cost } of this.history.toSorted((one, other) => one.at - other.at)) {
       wait(at);
       if (level === full) refill = at + this.#per;
       level = Math.min(full, level - cost);

@@ -61,7 +61,9 @@ export class SlidingCounterModel extends History {
   }
 
   resetAt(now: number): number {
-    const windows = this.history.map(({ at }) => Math.floor(at / this.#window)).filter((index) => this.#usedIn(index) > 0);
+    const windows = this.history
+      .map(({ at }) => Math.floor(at / this.#window))
+      .filter((index) => this.#usedIn(index) > 0);
     return Math.max(now, ...windows.map((index) => (index + 2) * this.#window));
   }
 

@@ -19,7 +19,7 @@ export class TokenBucketModel extends History {
   #level(moment: number): bigint {
     let level = this.#full;
     let last = 0;
-    for (const { at, cost } of [...this.history].sort((one, other) => one.at - other.at)) {
+    for (const { at, cost } of this.history.toSorted((one, other) => one.at - other.at)) {
       level = this.#filled(level, at - last) - BigInt(cost) * this.#per;
       if (level > this.#full) level = this.#full;
       last = at;

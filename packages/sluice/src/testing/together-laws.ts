@@ -1,11 +1,11 @@
-import { fixedWindow } from "../../algorithms/fixed-window/fixed-window.js";
-import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
-import { tokenBucket } from "../../algorithms/token-bucket/token-bucket.js";
-import { all } from "../../core/limiter.js";
-import type { Law } from "../bench.js";
-import { check, checkSame, outcomeOf } from "../check.js";
-import { anySubject } from "../subjects.js";
+import { fixedWindow } from "../algorithms/fixed-window/fixed-window.js";
+import { slidingWindow } from "../algorithms/sliding-window/sliding-window.js";
+import { tokenBucket } from "../algorithms/token-bucket/token-bucket.js";
+import { all } from "../core/limiter.js";
+import type { Law } from "./bench.js";
 import { cases, state } from "./cases.js";
+import { check, checkSame, outcomeOf } from "./check.js";
+import { anySubject } from "./subjects.js";
 
 export const togetherLaws: readonly Law[] = [
   {
@@ -90,7 +90,9 @@ export const togetherLaws: readonly Law[] = [
       const users = bench.limiter(fixedWindow({ limit: 7, window: "1d", name: "users" }));
       const tenants = bench.limiter(slidingWindow({ limit: 40, window: "1d", name: "tenants" }));
       const decisions = await Promise.all(
-        Array.from({ length: 1000 }, (_, index) => all(users.for(`user-${index % 10}`), tenants.for("tenant")).consume()),
+        Array.from({ length: 1000 }, (_, index) =>
+          all(users.for(`user-${index % 10}`), tenants.for("tenant")).consume(),
+        ),
       );
       checkSame(decisions.filter(({ allowed }) => allowed).length, 40, () => "allowed");
       let spent = 0;

@@ -1,14 +1,14 @@
-import { fixedWindow } from "../../algorithms/fixed-window/fixed-window.js";
-import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
-import { tokenBucket } from "../../algorithms/token-bucket/token-bucket.js";
-import type { Decision } from "../../core/decision.js";
-import type { RateLimiter } from "../../core/limiter.js";
-import type { Bench, Law } from "../bench.js";
-import { check, checkSame } from "../check.js";
-import { Play } from "../play.js";
-import type { Random } from "../random.js";
-import { anySubject, type Subject, subjectKinds } from "../subjects.js";
+import { fixedWindow } from "../algorithms/fixed-window/fixed-window.js";
+import { slidingWindow } from "../algorithms/sliding-window/sliding-window.js";
+import { tokenBucket } from "../algorithms/token-bucket/token-bucket.js";
+import type { Decision } from "../core/decision.js";
+import type { RateLimiter } from "../core/limiter.js";
+import type { Bench, Law } from "./bench.js";
 import { cases, observe, state } from "./cases.js";
+import { check, checkSame } from "./check.js";
+import { Play } from "./play.js";
+import type { Random } from "./random.js";
+import { anySubject, type Subject, subjectKinds } from "./subjects.js";
 
 const stepsPerCase = 40;
 
@@ -113,7 +113,10 @@ export const decisionLaws: readonly Law[] = [
         check(remaining >= 0 && Number.isInteger(remaining), () => `${subject.about}: remaining ${remaining}`);
         const most = Math.min(remaining, 150);
         if (remaining > most) {
-          check((await limiter.consume("key", { cost: remaining - most })).allowed, () => `${subject.about}: ${remaining}`);
+          check(
+            (await limiter.consume("key", { cost: remaining - most })).allowed,
+            () => `${subject.about}: ${remaining}`,
+          );
         }
         for (let left = most - 1; left >= 0; left--) {
           const { allowed, remaining: told } = await limiter.consume("key");
@@ -157,7 +160,10 @@ export const decisionLaws: readonly Law[] = [
         check(wait > 0, () => `${subject.about}: resetAfter ${resetAfter} of a key that was used`);
         await bench.advance(wait - 1);
         const early = await limiter.peek("key");
-        check(early.resetAfter === 0.001, () => `${subject.about}: resetAfter ${early.resetAfter} 1 µs before it is over`);
+        check(
+          early.resetAfter === 0.001,
+          () => `${subject.about}: resetAfter ${early.resetAfter} 1 µs before it is over`,
+        );
         await bench.advance(1);
         checkSame(await state(limiter, "key"), await state(limiter, "never seen"), () => subject.about);
         const { remaining, resetAfter: left } = await limiter.peek("key");
@@ -193,7 +199,11 @@ export const decisionLaws: readonly Law[] = [
           await observe(looked, "key");
           const [one, other] = [await looked.consume("key", { cost }), await spared.consume("key", { cost })];
           checkSame(one, other, () => `${subject.about}: after a peek`);
-          checkSame([told.allowed, told.retryAfter], [one.allowed, one.retryAfter], () => `${subject.about}: peek ${cost}`);
+          checkSame(
+            [told.allowed, told.retryAfter],
+            [one.allowed, one.retryAfter],
+            () => `${subject.about}: peek ${cost}`,
+          );
           await bench.advance(gap(random, subject));
         }
       }),
@@ -251,7 +261,11 @@ export const decisionLaws: readonly Law[] = [
         const decisions = await Promise.all(Array.from({ length: 1000 }, () => limiter.consume("key")));
         const left = decisions.filter(({ allowed }) => allowed).map(({ remaining }) => remaining);
         left.sort((one, other) => other - one);
-        checkSame(left, Array.from({ length: 37 }, (_, index) => 36 - index), () => `${policy.algorithm}: what was left`);
+        checkSame(
+          left,
+          Array.from({ length: 37 }, (_, index) => 36 - index),
+          () => `${policy.algorithm}: what was left`,
+        );
       }
     },
   },

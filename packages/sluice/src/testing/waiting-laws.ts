@@ -1,12 +1,12 @@
-import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
-import { tokenBucket } from "../../algorithms/token-bucket/token-bucket.js";
-import { ClosedError, MaxWaitExceededError } from "../../core/errors.js";
-import type { RateLimiter } from "../../core/limiter.js";
-import type { Bench, Law } from "../bench.js";
-import { check, checkSame, type Outcome, outcomeOf } from "../check.js";
-import type { Random } from "../random.js";
-import { anySubject, type Subject } from "../subjects.js";
+import { slidingWindow } from "../algorithms/sliding-window/sliding-window.js";
+import { tokenBucket } from "../algorithms/token-bucket/token-bucket.js";
+import { ClosedError, MaxWaitExceededError } from "../core/errors.js";
+import type { RateLimiter } from "../core/limiter.js";
+import type { Bench, Law } from "./bench.js";
 import { cases, state } from "./cases.js";
+import { check, checkSame, type Outcome, outcomeOf } from "./check.js";
+import type { Random } from "./random.js";
+import { anySubject, type Subject } from "./subjects.js";
 
 /** A call that was granted, as it is found out from outside. */
 export interface Granted {
@@ -34,11 +34,17 @@ export async function waitOn(limiter: RateLimiter, now: number, cost: number): P
 }
 
 /** The most that starts in any half-open interval of `length`. */
-export function mostWithin(calls: readonly { readonly start: number; readonly cost: number }[], length: number): number {
+export function mostWithin(
+  calls: readonly { readonly start: number; readonly cost: number }[],
+  length: number,
+): number {
   let most = 0;
   for (const { start } of calls) {
     const inside = calls.filter((call) => call.start >= start && call.start < start + length);
-    most = Math.max(most, inside.reduce((sum, { cost }) => sum + cost, 0));
+    most = Math.max(
+      most,
+      inside.reduce((sum, { cost }) => sum + cost, 0),
+    );
   }
   return most;
 }
@@ -51,7 +57,10 @@ export function checkBound(
   const model = subject.model();
   for (const length of [1, subject.tick, subject.window, 2 * subject.window]) {
     const [most, bound] = [mostWithin(calls, length), model.bound(length)];
-    check(most <= bound, () => `${subject.about}: ${most} started within ${length} µs, the bound is ${bound}: ${about}`);
+    check(
+      most <= bound,
+      () => `${subject.about}: ${most} started within ${length} µs, the bound is ${bound}: ${about}`,
+    );
   }
 }
 
@@ -77,7 +86,7 @@ async function giveUpAtOnce(bench: Bench, random: Random): Promise<void> {
     if (each.start === 0) await spared.consume("key", { cost });
     else waiting.push(each);
   }
-  const inAnyOrder = waiting.map((each) => ({ each, at: random.next() })).sort((one, other) => one.at - other.at);
+  const inAnyOrder = waiting.map((each) => ({ each, at: random.next() })).toSorted((one, other) => one.at - other.at);
   for (const { each } of inAnyOrder) each.abort();
   await Promise.all(waiting.map(({ settled }) => settled));
   checkSame(await state(asked, "key"), await state(spared, "key"), () => `${subject.about}: after all gave up at once`);
@@ -99,7 +108,10 @@ async function giveUpInAnyOrder(bench: Bench, random: Random): Promise<void> {
       const last = standing.at(-1)?.start ?? 0;
       trace.push(`@${now} wait ${cost}: ${granted.start}`);
       // a place that was given back may be taken before those behind it
-      check(granted.start >= last || gaveUp, () => `${subject.about}: overtook a start at ${last}: ${trace.join("; ")}`);
+      check(
+        granted.start >= last || gaveUp,
+        () => `${subject.about}: overtook a start at ${last}: ${trace.join("; ")}`,
+      );
       standing.push(granted);
     } else if (dice < 0.75 && ahead.length > 0) {
       const leaving = random.pick(ahead);
@@ -133,12 +145,22 @@ export const waitingLaws: readonly Law[] = [
         const calls = Array.from({ length: 5 }, async (_, index) => {
           const decision = await limiter.wait("key");
           done.push(index);
-          checkSame([decision.allowed, decision.retryAfter], [true, 0], () => `${policy.algorithm}: the decision of a wait`);
+          checkSame(
+            [decision.allowed, decision.retryAfter],
+            [true, 0],
+            () => `${policy.algorithm}: the decision of a wait`,
+          );
         });
         for (let turn = 0; turn < calls.length; turn++) {
-          await eventually(() => done.length > turn, () => `${policy.algorithm}: turn ${turn} never came`);
+          await eventually(
+            () => done.length > turn,
+            () => `${policy.algorithm}: turn ${turn} never came`,
+          );
           const waited = performance.now() - began;
-          check(bench.movable || waited > turn * 150 - 20, () => `${policy.algorithm}: turn ${turn} after ${waited} ms`);
+          check(
+            bench.movable || waited > turn * 150 - 20,
+            () => `${policy.algorithm}: turn ${turn} after ${waited} ms`,
+          );
           await bench.advance(150_000);
         }
         await Promise.all(calls);
@@ -186,7 +208,9 @@ export const waitingLaws: readonly Law[] = [
       const limiter = bench.limiter(slidingWindow({ limit: 2, window: "1h" }));
       const reason = new Error("over");
       for (const verb of ["wait", "reserve"] as const) {
-        const outcome = await outcomeOf(limiter[verb]("key", { signal: AbortSignal.abort(reason) }) as Promise<unknown>);
+        const outcome = await outcomeOf(
+          limiter[verb]("key", { signal: AbortSignal.abort(reason) }) as Promise<unknown>,
+        );
         check("error" in outcome && outcome.error === reason, () => `${verb} with an aborted signal`);
       }
       checkSame((await limiter.peek("key")).remaining, 2, () => "after calls with an aborted signal");

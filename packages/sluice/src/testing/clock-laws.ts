@@ -1,9 +1,9 @@
-import type { Decision } from "../../core/decision.js";
-import type { Law } from "../bench.js";
-import { check } from "../check.js";
-import { anySubject, type Subject } from "../subjects.js";
+import type { Decision } from "../core/decision.js";
+import type { Law } from "./bench.js";
 import { cases } from "./cases.js";
-import { checkBound } from "./waiting.js";
+import { check } from "./check.js";
+import { anySubject, type Subject } from "./subjects.js";
+import { checkBound } from "./waiting-laws.js";
 
 function checkSane({ policy, about }: Subject, decision: Decision): void {
   const { remaining, retryAfter, resetAfter } = decision;
@@ -54,7 +54,11 @@ export const clockLaws: readonly Law[] = [
         const subject = anySubject(random);
         const limiter = bench.limiter(subject.policy);
         const window = Math.round(subject.policy.window * 1000);
-        const jump = random.pick([random.whole(0, window), random.whole(window, 10 * window), Math.min(10_000 * window, 2 ** 50)]);
+        const jump = random.pick([
+          random.whole(0, window),
+          random.whole(window, 10 * window),
+          Math.min(10_000 * window, 2 ** 50),
+        ]);
         if (random.chance(0.5)) await limiter.consume("key", { cost: subject.policy.limit });
         await bench.advance(jump);
         checkSane(subject, await limiter.consume("key", { cost: subject.policy.limit }));
@@ -67,7 +71,10 @@ export const clockLaws: readonly Law[] = [
           const decision = await (random.chance(0.5) ? limiter.consume("key") : limiter.peek("key"));
           checkSane(subject, decision);
           if (decision.allowed) return;
-          check(passed < windows * window, () => `${subject.about}: still refused ${passed} µs after a step back of ${jump}`);
+          check(
+            passed < windows * window,
+            () => `${subject.about}: still refused ${passed} µs after a step back of ${jump}`,
+          );
           const gap = Math.min(pace, windows * window - passed);
           await bench.advance(gap);
           passed += gap;

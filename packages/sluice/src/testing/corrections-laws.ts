@@ -1,11 +1,11 @@
-import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
-import { RateLimitExceededError } from "../../core/errors.js";
-import type { Law } from "../bench.js";
-import { check, checkSame, outcomeOf } from "../check.js";
-import { type Model, remainingOf } from "../reference/model.js";
-import { anySubject } from "../subjects.js";
+import { slidingWindow } from "../algorithms/sliding-window/sliding-window.js";
+import { RateLimitExceededError } from "../core/errors.js";
+import type { Law } from "./bench.js";
 import { cases, state } from "./cases.js";
-import { checkBound, type Granted, waitFor, waitOn } from "./waiting.js";
+import { check, checkSame, outcomeOf } from "./check.js";
+import { type Model, remainingOf } from "./reference/model.js";
+import { anySubject } from "./subjects.js";
+import { checkBound, type Granted, waitFor, waitOn } from "./waiting-laws.js";
 
 export const correctionLaws: readonly Law[] = [
   {
@@ -51,7 +51,11 @@ export const correctionLaws: readonly Law[] = [
         await reservation.cancel();
         await reservation.cancel();
         await reservation.settle(5);
-        checkSame(await state(asked, "key"), await state(spared, "key"), () => `${subject.about}: ${before} spent before`);
+        checkSame(
+          await state(asked, "key"),
+          await state(spared, "key"),
+          () => `${subject.about}: ${before} spent before`,
+        );
       }),
   },
   {

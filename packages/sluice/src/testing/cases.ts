@@ -1,7 +1,7 @@
-import type { Decision } from "../../core/decision.js";
-import type { RateLimiter } from "../../core/limiter.js";
-import type { Bench } from "../bench.js";
-import { Random } from "../random.js";
+import type { Decision } from "../core/decision.js";
+import type { RateLimiter } from "../core/limiter.js";
+import type { Bench } from "./bench.js";
+import { Random } from "./random.js";
 
 /** Runs a case for each of so many seeds; a failure names its seed. */
 export async function cases(bench: Bench, count: number, run: (random: Random) => Promise<void>): Promise<void> {
@@ -26,5 +26,10 @@ export async function observe(limiter: RateLimiter, key: string): Promise<readon
 /** The same, reduced to what a later call can feel. */
 export async function state(limiter: RateLimiter, key: string): Promise<readonly unknown[]> {
   const decisions = await observe(limiter, key);
-  return decisions.map(({ allowed, remaining, retryAfter, resetAfter }) => [allowed, remaining, retryAfter, resetAfter]);
+  return decisions.map(({ allowed, remaining, retryAfter, resetAfter }) => [
+    allowed,
+    remaining,
+    retryAfter,
+    resetAfter,
+  ]);
 }
