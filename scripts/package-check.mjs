@@ -76,8 +76,7 @@ try {
 
   run(`import ${entries.join(", ")}`, app, process.execPath, "--throw-deprecation", "import.mjs");
   run("require the same", app, process.execPath, "require.cjs");
-  link("@types/node");
-  link("undici-types");
+  for (const types of ["@types/node", "@types/express", "@types/koa", "undici-types"]) link(types);
   run("type-check an app that imports and one that requires", app, tool("tsc"), "-p", ".");
 } catch {
   process.exitCode = 1;

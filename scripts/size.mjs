@@ -11,6 +11,15 @@ const budgets = {
   ".": 14_000,
   "./testing": 8_000,
   "./simulate": 10_000,
+  "./http": 15_000,
+  "./express": 40_000,
+  "./fastify": 40_000,
+  "./koa": 40_000,
+  "./hono": 40_000,
+  "./node": 40_000,
+  "./fetch": 40_000,
+  "./nest": 40_000,
+  "./config": 60_000,
 };
 
 const library = resolve(import.meta.dirname, "../packages/sluice");

@@ -1,4 +1,4 @@
-import { GlideClient, GlideClusterClient } from "@valkey/valkey-glide";
+import { GlideClient, GlideClusterClient, Logger } from "@valkey/valkey-glide";
 import * as ioredis6 from "ioredis";
 import * as ioredis5 from "ioredis5";
 import * as iovalkey from "iovalkey";
@@ -34,6 +34,9 @@ interface Connectable {
 }
 
 const ignore = (): void => {};
+
+// Tests provoke errors by the thousand, and this client prints each
+Logger.setLoggerConfig("off");
 
 function left(client: Disconnectable): OpenClient {
   client.on("error", ignore);

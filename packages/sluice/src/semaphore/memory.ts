@@ -142,7 +142,7 @@ class Line {
     this.#disarm();
     let next = Number.POSITIVE_INFINITY;
     for (const grant of this.#mortal ?? []) {
-      if (grant.expiry < now) this.#end(grant);
+      if (grant.expiry <= now) this.#end(grant);
       else next = Math.min(next, grant.expiry);
     }
     this.#watch(next);

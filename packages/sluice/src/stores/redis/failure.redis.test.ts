@@ -398,9 +398,11 @@ describe("a connection that is lost", () => {
           each.close(),
         );
         const look = rateLimiter(policy, { store: storeOn(observer), name, timeout: "5s" });
-        let [acknowledged, unknown, unsent] = [0, 0, 0];
+        let [asked, acknowledged, unknown, unsent] = [0, 0, 0, 0];
+        let over = false;
         const caller = async (): Promise<void> => {
-          for (let call = 0; call < 40; call++) {
+          while (!over) {
+            asked += 1;
             try {
               if ((await limiter.consume("key")).allowed) acknowledged += 1;
             } catch (error) {
@@ -419,8 +421,9 @@ describe("a connection that is lost", () => {
           proxy.mode({ kind: "pass" });
           if (mode.kind === "garbage") proxy.reset();
         }
+        over = true;
         await Promise.all(callers);
-        expect(acknowledged + unknown + unsent).toBe(800);
+        expect(acknowledged + unknown + unsent).toBe(asked);
         expect(unknown).toBeGreaterThan(0);
         await until(() =>
           limiter.peek("key").then(

@@ -1,0 +1,3 @@
+export type { HeaderFamily } from "../core/headers.js";
+export { addressKeys } from "./client-address.js";
+export type { ApiKeyOptions, HttpOptions, LimiterSource, RouteHelpers, UserOptions } from "./options.js";

@@ -1,0 +1,345 @@
+import {
+  type CanActivate,
+  type DynamicModule,
+  type ExecutionContext,
+  HttpException,
+  Inject,
+  Injectable,
+  Module,
+  type ModuleMetadata,
+  Optional,
+} from "@nestjs/common";
+import { RateLimitExceededError } from "../core/errors.js";
+import type { Policy } from "../core/policy.js";
+import { rateLimiter } from "../rate-limiter.js";
+import { type Guard, guard, isLimiter, type Outcome } from "./guard.js";
+import { type KeyOf, keyOfApiKey, keyOfClient, keyOfUser } from "./keys.js";
+import { carryFields, type NodeResponse } from "./node-response.js";
+import {
+  type ApiKeyOptions,
+  checkHttpOptions,
+  type HttpOptions,
+  type LimiterSource,
+  type UserOptions,
+} from "./options.js";
+import { type NodeFacts, nodeHeader, nodePeer, type Platform } from "./platform.js";
+
+/** The request below Nest, of Express or Fastify, as far as facts come from it. */
+export interface NestRequest extends NodeFacts {
+  readonly ip?: string | undefined;
+  readonly originalUrl?: string | undefined;
+  readonly user?: unknown;
+  /** Fastify's own is wrapped around Node's. */
+  readonly raw?: NodeFacts | undefined;
+}
+
+/** Fastify's reply, as far as fields are written on it. */
+interface Reply {
+  readonly sent: boolean;
+  readonly raw: Pick<NodeResponse, "once" | "statusCode" | "end">;
+  getHeader(name: string): string | undefined;
+  header(name: string, value: string): unknown;
+}
+
+/** Where a call came from. `response` is undefined where no header field can be written, as on a WebSocket. */
+export interface Exchange {
+  readonly request: NestRequest;
+  readonly response: NodeResponse | Reply | undefined;
+}
+
+/** What `RateLimitModule.forRoot` takes: options for every decorator, and a limiter for routes that have none. */
+// biome-ignore lint/suspicious/noExplicitAny: which request it is depends on the platform below Nest
+export interface RateLimitDefaults<Req = any> extends HttpOptions<Req> {
+  limiter?: LimiterSource<Req> | Policy;
+}
+
+const platform: Platform<NestRequest> = {
+  address: (request) => request.ip ?? nodePeer(request.raw ?? request),
+  peer: (request) => nodePeer(request.raw ?? request),
+  header: nodeHeader,
+  target: (request) => request.originalUrl ?? request.url ?? "",
+  user: (request) => request.user,
+  trustAdvice:
+    "make the platform below Nest trust it: app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy })",
+};
+
+type Identify = (platform: Platform<NestRequest>, options: HttpOptions<NestRequest>) => KeyOf<NestRequest>;
+
+/** What a decorator says. Its limiter is made once, however many guards read it. */
+interface Rule {
+  readonly source: LimiterSource<NestRequest>;
+  readonly options: HttpOptions<NestRequest>;
+  readonly identify: Identify;
+}
+
+/** By method or class. A set mark, `skip`, is a rule too. */
+const marks = new WeakMap<object, { readonly rules: Rule[]; skip: boolean }>();
+
+function mark(marked: object): { readonly rules: Rule[]; skip: boolean } {
+  const found = marks.get(marked) ?? { rules: [], skip: false };
+  marks.set(marked, found);
+  return found;
+}
+
+/** Works on a controller and on a method of one. */
+export type RateLimitDecorator = ClassDecorator & MethodDecorator;
+
+function decorator(use: (marked: object) => void): RateLimitDecorator {
+  return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    use((descriptor?.value as object | undefined) ?? target);
+  };
+}
+
+function ruleOf(
+  limiter: LimiterSource<NestRequest> | Policy,
+  options: HttpOptions<NestRequest> | undefined,
+  identify: Identify,
+): Rule {
+  const source = typeof limiter === "function" || isLimiter(limiter) ? limiter : rateLimiter(limiter);
+  const rule: Rule = { source, options: options ?? {}, identify };
+  guard(platform, source, options, identify);
+  return rule;
+}
+
+function limitDecorator(
+  limiter: LimiterSource<NestRequest> | Policy,
+  options: HttpOptions<NestRequest> | undefined,
+  identify: Identify,
+): RateLimitDecorator {
+  const rule = ruleOf(limiter, options, identify);
+  // decorators are applied from the bottom up, and read from the top down
+  return decorator((marked) => mark(marked).rules.unshift(rule));
+}
+
+/**
+ * Limits a controller or a method, by client address unless `key` says otherwise. Stacked ones all count, a
+ * controller's before its methods'. Needs `RateLimitGuard`.
+ *
+ * @throws TypeError or RangeError with a `code` for a wrong limiter or option.
+ * @example
+ * \@RateLimit(slidingWindow({ limit: 100, window: "1m" }))
+ */
+// biome-ignore lint/suspicious/noExplicitAny: which request it is depends on the platform below Nest
+export function RateLimit<Req = any>(
+  limiter: LimiterSource<Req> | Policy,
+  options?: HttpOptions<Req>,
+): RateLimitDecorator {
+  return limitDecorator(limiter as LimiterSource<NestRequest>, options as HttpOptions<NestRequest>, keyOfClient);
+}
+
+/**
+ * Limits by authenticated user (`request.user`, or what `user` gives), by address where there is none. Put
+ * `RateLimitGuard` behind the guard that authenticates: `@UseGuards(AuthGuard, RateLimitGuard)`.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export function LimitByUser<Req = any>(
+  limiter: LimiterSource<Req> | Policy,
+  options?: UserOptions<Req>,
+): RateLimitDecorator {
+  return limitDecorator(limiter as LimiterSource<NestRequest>, options as UserOptions<NestRequest>, keyOfUser);
+}
+
+/** Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys. */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export function LimitByApiKey<Req = any>(
+  limiter: LimiterSource<Req> | Policy,
+  options?: ApiKeyOptions<Req>,
+): RateLimitDecorator {
+  return limitDecorator(limiter as LimiterSource<NestRequest>, options as ApiKeyOptions<NestRequest>, keyOfApiKey);
+}
+
+/** No limit here: of a method, none at all; of a controller, none but what its methods have themselves. */
+export function SkipRateLimit(): RateLimitDecorator {
+  return decorator((marked) => {
+    mark(marked).skip = true;
+  });
+}
+
+/** Defaults, with their limiter made. */
+interface Defaults {
+  readonly rule: Rule | undefined;
+  readonly options: HttpOptions<NestRequest>;
+}
+
+const noDefaults: Defaults = { rule: undefined, options: {} };
+
+/** The token of the defaults. */
+const defaultsToken: unique symbol = Symbol.for("sluice.nest.defaults");
+
+function defaultsOf({ limiter, ...options }: RateLimitDefaults = {}): Defaults {
+  checkHttpOptions(options);
+  return { rule: limiter === undefined ? undefined : ruleOf(limiter, options, keyOfClient), options };
+}
+
+/** Guards by rule, and by the defaults that they were made with. */
+const guards = new WeakMap<Rule, WeakMap<Defaults, Guard<NestRequest>>>();
+
+function guardOf(rule: Rule, defaults: Defaults): Guard<NestRequest> {
+  const byDefaults = guards.get(rule) ?? new WeakMap<Defaults, Guard<NestRequest>>();
+  guards.set(rule, byDefaults);
+  const made =
+    byDefaults.get(defaults) ?? guard(platform, rule.source, { ...defaults.options, ...rule.options }, rule.identify);
+  byDefaults.set(defaults, made);
+  return made;
+}
+
+/**
+ * Asks the limiters that the decorators name: `@UseGuards(RateLimitGuard)` on a controller or a method suffices, and
+ * `APP_GUARD` puts it everywhere. A refusal is an `HttpException`, so that your filters see it.
+ *
+ * HTTP and GraphQL calls are counted by their request (each guarded resolver counts). On a WebSocket or a microservice
+ * the client's socket is what is known, and a refusal is a `RateLimitExceededError`. Override `exchange` for a
+ * transport that keeps its request elsewhere. Guards do not see requests that no route matches, nor bodies that cannot
+ * be parsed: to count those, put `rateLimit` of `sluice/express` or `sluice/fastify` before Nest.
+ */
+export class RateLimitGuard implements CanActivate {
+  readonly #defaults: Defaults;
+
+  constructor(defaults?: unknown) {
+    this.#defaults = (defaults as Defaults | undefined) ?? noDefaults;
+  }
+
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    const rules = rulesFor(context, this.#defaults);
+    if (rules.length === 0) return true;
+    return ask(
+      rules.map((rule) => guardOf(rule, this.#defaults)),
+      0,
+      this.exchange(context),
+      context,
+    );
+  }
+
+  /** Where the call came from. */
+  protected exchange(context: ExecutionContext): Exchange {
+    const type = context.getType<string>();
+    if (type === "http") {
+      const http = context.switchToHttp();
+      return { request: http.getRequest(), response: http.getResponse() };
+    }
+    if (type === "graphql") {
+      const { req, request, res, reply } = context.getArgByIndex<Record<string, never>>(2);
+      return { request: req ?? request ?? { headers: {} }, response: res ?? reply };
+    }
+    // socket.io keeps the request that opened the connection, ws its socket, TCP microservices theirs
+    const client = context.getArgByIndex<{ request?: NestRequest; _socket?: NodeFacts["socket"] } | undefined>(0);
+    return { request: client?.request ?? { headers: {}, socket: client?._socket }, response: undefined };
+  }
+}
+Injectable()(RateLimitGuard);
+Inject(defaultsToken)(RateLimitGuard, undefined, 0);
+Optional()(RateLimitGuard, undefined, 0);
+
+function rulesFor(context: ExecutionContext, defaults: Defaults): readonly Rule[] {
+  const method = marks.get(context.getHandler());
+  if (method?.skip === true) return [];
+  const type = marksOfClass(context.getClass());
+  const own = [...(type?.skip === true ? [] : (type?.rules ?? [])), ...(method?.rules ?? [])];
+  if (own.length > 0 || type?.skip === true || defaults.rule === undefined) return own;
+  return [defaults.rule];
+}
+
+/** The nearest of the class and those it extends that says something. */
+function marksOfClass(type: object | null): ReturnType<typeof mark> | undefined {
+  for (let at = type; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    const found = marks.get(at);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function ask(
+  asked: readonly Guard<NestRequest>[],
+  from: number,
+  exchange: Exchange,
+  context: ExecutionContext,
+): boolean | Promise<boolean> {
+  for (let index = from; index < asked.length; index++) {
+    const each = asked[index] as Guard<NestRequest>;
+    const outcome = each.check(exchange.request);
+    if (outcome instanceof Promise) {
+      return outcome.then((known) => {
+        carry(each, known, exchange, context);
+        return ask(asked, index + 1, exchange, context);
+      });
+    }
+    carry(each, outcome, exchange, context);
+  }
+  return true;
+}
+
+/** @throws HttpException, or RateLimitExceededError where there is no HTTP, for a refusal. */
+function carry(asked: Guard<NestRequest>, outcome: Outcome, { response }: Exchange, context: ExecutionContext): void {
+  const { refusal } = outcome;
+  const target = response === undefined ? undefined : "raw" in response ? nodeLike(response) : response;
+  if (target !== undefined && carryFields(asked, outcome, target) && refusal !== undefined) {
+    for (const [name, value] of refusal.fields) target.setHeader(name, value);
+  }
+  if (refusal === undefined) return;
+  const { body, status, decision } = refusal;
+  if (response === undefined && decision !== undefined && !["http", "graphql"].includes(context.getType<string>())) {
+    throw new RateLimitExceededError(decision);
+  }
+  throw new HttpException(body === undefined || body === null ? "" : (body as string | object), status);
+}
+
+function nodeLike(reply: Reply): NodeResponse {
+  const { raw } = reply;
+  return {
+    headersSent: reply.sent,
+    statusCode: raw.statusCode,
+    getHeader: (name: string) => reply.getHeader(name),
+    setHeader: (name: string, value: string) => reply.header(name, value),
+    once: (event: string, listener: () => void) => raw.once(event, listener),
+  } as unknown as NodeResponse;
+}
+
+/** How `RateLimitModule.forRootAsync` comes by its defaults. */
+export interface AsyncDefaults extends Pick<ModuleMetadata, "imports"> {
+  // biome-ignore lint/suspicious/noExplicitAny: what is injected is the caller's
+  useFactory: (...injected: any[]) => RateLimitDefaults | Promise<RateLimitDefaults>;
+  inject?: readonly (string | symbol | (abstract new (...args: never[]) => unknown))[];
+}
+
+/**
+ * Optional defaults, for the whole application: options for every decorator, and a `limiter` for the guarded routes
+ * that have no decorator of their own.
+ *
+ * @example
+ * \@Module({
+ *   imports: [RateLimitModule.forRoot({ limiter: slidingWindow({ limit: 100, window: "1m" }), exclude: ["/health"] })],
+ *   providers: [{ provide: APP_GUARD, useClass: RateLimitGuard }],
+ * })
+ */
+// biome-ignore lint/complexity/noStaticOnlyClass: Nest wants a class
+export class RateLimitModule {
+  /** @throws TypeError or RangeError with a `code` for a wrong limiter or option. */
+  static forRoot(defaults?: RateLimitDefaults): DynamicModule {
+    const useValue = defaultsOf(defaults);
+    return dynamicModule({ provide: defaultsToken, useValue }, []);
+  }
+
+  /** The same, with what is only known when the application starts. */
+  static forRootAsync({ useFactory, inject = [], imports = [] }: AsyncDefaults): DynamicModule {
+    const provider = {
+      provide: defaultsToken,
+      inject: [...inject],
+      useFactory: async (...injected: unknown[]) => defaultsOf(await useFactory(...injected)),
+    };
+    return dynamicModule(provider as never, imports);
+  }
+}
+Module({})(RateLimitModule);
+
+function dynamicModule(
+  provider: NonNullable<DynamicModule["providers"]>[number],
+  imports: NonNullable<DynamicModule["imports"]>,
+): DynamicModule {
+  return {
+    module: RateLimitModule,
+    global: true,
+    imports,
+    providers: [provider, RateLimitGuard],
+    exports: [defaultsToken, RateLimitGuard],
+  };
+}
