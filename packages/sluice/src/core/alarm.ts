@@ -4,7 +4,7 @@ import { type Clock, type MovableClock, onMove } from "./clock.js";
 export const longestTimer: number = 2 ** 31 - 1;
 
 /** One call that waits for its moment. */
-export interface Alarm {
+interface Alarm {
   /** µs on the clock. */
   readonly at: number;
   readonly ring: () => void;

@@ -1,7 +1,7 @@
 import { type ErrorCode, rangeError, show, typeError } from "./errors.js";
 
 /** The longest key, in UTF-16 code units. Long keys are legal; absurd ones are a mistake. */
-export const maxKeyLength = 65_536;
+const maxKeyLength = 65_536;
 
 /**
  * A positive whole number up to `most`, or an error with `code` that names the value.

@@ -223,7 +223,9 @@ describe("where a wrapper stands", () => {
   });
 
   it("refuses a static property that holds no method, and does not take the class for the function", () => {
-    class Service {}
+    class Service {
+      static field = 1;
+    }
     expect(() => plain(Service as never, "field", undefined as never)).toThrow(
       expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
     );

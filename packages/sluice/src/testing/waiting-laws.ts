@@ -34,7 +34,7 @@ export async function waitOn(limiter: RateLimiter, now: number, cost: number): P
 }
 
 /** The most that starts in any half-open interval of `length`. */
-export function mostWithin(
+function mostWithin(
   calls: readonly { readonly start: number; readonly cost: number }[],
   length: number,
 ): number {

@@ -10,7 +10,7 @@ import { wholeNumber } from "../../core/validate.js";
  * Row: start of the window, what was used in it, then, only while a start lies ahead: the moment of the last write, the
  * latest granted start.
  */
-export interface FixedWindowParameters {
+interface FixedWindowParameters {
   readonly limit: number;
   /** µs */
   readonly window: number;
@@ -23,7 +23,7 @@ const USED = 1;
 const SEEN = 2;
 const LATEST = 3;
 
-export const fixedWindowAlgorithm: Algorithm<FixedWindowParameters> = {
+const fixedWindowAlgorithm: Algorithm<FixedWindowParameters> = {
   name: "fixed-window",
   columns: 4,
   lasting: () => 2,

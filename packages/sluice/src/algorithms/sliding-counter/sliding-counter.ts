@@ -9,7 +9,7 @@ import { wholeNumber } from "../../core/validate.js";
  * Row: start of the current window (a multiple of its length), what was used in the one before and in it, then, only
  * while a start lies ahead: the moment of the last write, the latest granted start.
  */
-export interface SlidingCounterParameters {
+interface SlidingCounterParameters {
   readonly limit: number;
   /** µs */
   readonly window: number;
@@ -21,7 +21,7 @@ const USED = 2;
 const SEEN = 3;
 const LATEST = 4;
 
-export const slidingCounterAlgorithm: Algorithm<SlidingCounterParameters> = {
+const slidingCounterAlgorithm: Algorithm<SlidingCounterParameters> = {
   name: "sliding-counter",
   columns: 5,
   lasting: () => 3,

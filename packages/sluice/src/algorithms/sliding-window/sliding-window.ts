@@ -9,7 +9,7 @@ import { wholeNumber } from "../../core/validate.js";
  * The log of calls is kept beside the row; its newest entry is also the latest granted start. Row: what the logged calls
  * cost together, then, only while that start lies ahead: the moment of the last write, plus one.
  */
-export interface SlidingWindowParameters {
+interface SlidingWindowParameters {
   readonly limit: number;
   /** µs */
   readonly window: number;
@@ -25,7 +25,7 @@ const mostLogged = 2 ** 47;
 const LOGGED = 0;
 const SEEN = 1;
 
-export const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
+const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
   name: "sliding-window",
   columns: 2,
   lasting: () => 1,

@@ -41,17 +41,14 @@ export const continuous: Algorithm<ContinuousParameters> = {
   step(row, _log, clock, earliest, latest, cost, p, answer) {
     const now = heal(row, clock, p, answer);
     let start = Math.max(now, earliest, row[LATEST] as number);
+    const whole = wholeTicks(cost, p);
+    const part = partTicks(cost, p);
     if (cost > p.burst) {
       start = Number.POSITIVE_INFINITY;
     } else {
       // the first µs at which `cost` tokens are there: tat + cost·tick - span, rounded up
-      const part = (row[PART] as number) + ((cost * p.tickPart) % p.parts) - p.spanPart;
-      const due =
-        (row[TAT] as number) +
-        cost * p.tickWhole +
-        Math.floor((cost * p.tickPart) / p.parts) -
-        p.spanWhole +
-        (part > p.parts ? 2 : part > 0 ? 1 : 0);
+      const over = (row[PART] as number) + part - p.spanPart;
+      const due = (row[TAT] as number) + whole - p.spanWhole + (over > p.parts ? 2 : over > 0 ? 1 : 0);
       if (due > start) start = due < horizon ? due : Number.POSITIVE_INFINITY;
     }
     const waits = start > now;
@@ -62,13 +59,13 @@ export const continuous: Algorithm<ContinuousParameters> = {
       answer.changed = true;
       if (waits) {
         const least = (row[LATEST] as number) > now ? (row[LEAST] as number) : 0;
-        row[LEAST] = Math.min(Math.max(least, start) + ticks(cost, p), horizon);
+        row[LEAST] = Math.min(Math.max(least, start) + whole + (part > 0 ? 1 : 0), horizon);
         row[SEEN] = now;
         row[LATEST] = start;
       } else {
         row[LEAST] = row[SEEN] = row[LATEST] = 0;
       }
-      spend(row, start, cost, p);
+      spend(row, start, whole, part, p);
     }
     answer.remaining = tokens(row, granted ? start : now, p);
     answer.resetAt = full(row);
@@ -79,8 +76,12 @@ export const continuous: Algorithm<ContinuousParameters> = {
     if (delta > 0) {
       // a correction counts from the moment of its grant, a penalty from now
       const cost = Math.min(delta, p.mostCost);
-      spend(row, stamp === noStamp ? now : 0, cost, p);
-      if ((row[LATEST] as number) > now) row[LEAST] = Math.min((row[LEAST] as number) + ticks(cost, p), horizon);
+      const whole = wholeTicks(cost, p);
+      const part = partTicks(cost, p);
+      spend(row, stamp === noStamp ? now : 0, whole, part, p);
+      if ((row[LATEST] as number) > now) {
+        row[LEAST] = Math.min((row[LEAST] as number) + whole + (part > 0 ? 1 : 0), horizon);
+      }
     } else {
       giveBack(row, now, stamp, Math.min(-delta, p.mostCost), p);
     }
@@ -116,21 +117,25 @@ function heal(row: Row, clock: number, p: ContinuousParameters, answer: Answer):
   return clock;
 }
 
+/** cost·tick: whole µs, and what is left of it in `parts`. */
+function wholeTicks(cost: number, p: ContinuousParameters): number {
+  return cost * p.tickWhole + Math.floor((cost * p.tickPart) / p.parts);
+}
+
+function partTicks(cost: number, p: ContinuousParameters): number {
+  return (cost * p.tickPart) % p.parts;
+}
+
 /** tat := max(tat, start) + cost·tick */
-function spend(row: Row, start: number, cost: number, p: ContinuousParameters): void {
+function spend(row: Row, start: number, whole: number, part: number, p: ContinuousParameters): void {
   if ((row[TAT] as number) < start) {
     row[TAT] = start;
     row[PART] = 0;
   }
-  const part = (row[PART] as number) + ((cost * p.tickPart) % p.parts);
-  const tat = (row[TAT] as number) + cost * p.tickWhole + Math.floor((cost * p.tickPart) / p.parts);
-  row[TAT] = Math.min(part >= p.parts ? tat + 1 : tat, horizon);
-  row[PART] = part >= p.parts ? part - p.parts : part;
-}
-
-/** cost·tick, rounded up. */
-function ticks(cost: number, p: ContinuousParameters): number {
-  return cost * p.tickWhole + Math.ceil((cost * p.tickPart) / p.parts);
+  const tat = (row[TAT] as number) + whole;
+  const tatPart = (row[PART] as number) + part;
+  row[TAT] = Math.min(tatPart >= p.parts ? tat + 1 : tat, horizon);
+  row[PART] = tatPart >= p.parts ? tatPart - p.parts : tatPart;
 }
 
 /** The first moment at which the bucket was not below empty: a start that was granted just in time. */
@@ -145,12 +150,13 @@ function earliestOf(row: Row, p: ContinuousParameters): number {
 function giveBack(row: Row, now: number, stamp: number, cost: number, p: ContinuousParameters): void {
   const tat = row[TAT] as number;
   const tatPart = row[PART] as number;
-  const part = tatPart - ((cost * p.tickPart) % p.parts);
-  row[TAT] = tat - cost * p.tickWhole - Math.floor((cost * p.tickPart) / p.parts) - (part < 0 ? 1 : 0);
-  row[PART] = part < 0 ? part + p.parts : part;
+  const whole = wholeTicks(cost, p);
+  const part = partTicks(cost, p);
+  row[TAT] = tat - whole - (part > tatPart ? 1 : 0);
+  row[PART] = tatPart - part + (part > tatPart ? p.parts : 0);
   if (stamp === row[LATEST] && stamp > now) {
     row[LATEST] = Math.max(0, earliestOf(row, p));
-    row[LEAST] = (row[LEAST] as number) - cost * p.tickWhole - Math.floor((cost * p.tickPart) / p.parts);
+    row[LEAST] = (row[LEAST] as number) - whole;
   }
   const least = row[LEAST] as number;
   if ((row[LATEST] as number) > now && row[TAT] < least) {
@@ -181,8 +187,8 @@ function tokens(row: Row, moment: number, p: ContinuousParameters): number {
 }
 
 function affordable(count: number, whole: number, part: number, p: ContinuousParameters): boolean {
-  const needWhole = count * p.tickWhole + Math.floor((count * p.tickPart) / p.parts);
-  return needWhole < whole || (needWhole === whole && (count * p.tickPart) % p.parts <= part);
+  const needWhole = wholeTicks(count, p);
+  return needWhole < whole || (needWhole === whole && partTicks(count, p) <= part);
 }
 
 /** The first whole µs at which the bucket is full. */

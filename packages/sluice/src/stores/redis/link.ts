@@ -102,14 +102,18 @@ export class Link {
     this.#probe = setTimeout(() => {
       this.#probe = undefined;
       if (this.#closed || this.#failures < failuresToOpen) return;
-      this.connection.send(["TIME"], "probe").then(
-        () => {
-          this.#failures = 0;
-        },
-        () => {},
-      );
+      void this.#ask();
       if (performance.now() - this.#wanted < probeFor) this.#watch();
     }, probeInterval);
     this.#probe.unref();
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      await this.connection.send(["TIME"], "probe");
+      this.#failures = 0;
+    } catch {
+      // still away: the next probe is set already
+    }
   }
 }
