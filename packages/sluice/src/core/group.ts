@@ -27,41 +27,38 @@ export function decide(
   if (asks.every((ask) => ask.gate.driver === driver) && (driver.atomic?.(asks) ?? true)) {
     return driver.decide(asks, maxWait, spend, keep, timeout);
   }
-  return decideApart(asks, maxWait, spend, timeout);
+  // one deadline for all of it
+  return withDeadline(decideApart(asks, maxWait, spend, timeout), timeout, tooLate, () => {});
+}
+
+/** A grant that nobody waits for any more is given back. */
+export function tooLate({ ticket }: Pick<Verdict, "ticket">): void {
+  takeBack(ticket);
 }
 
 async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean, timeout: number): Promise<Verdict> {
-  // one deadline for all of it
-  const left = timeLeft(timeout);
-  const looks = await Promise.all(asks.map((ask) => ask.gate.driver.decide([ask], maxWait, false, false, timeout)));
+  const looks = await Promise.all(
+    asks.map(async (ask) => ask.gate.driver.decide([ask], maxWait, false, false, timeout)),
+  );
   const look = together(looks);
   if (!spend || !(look.wait <= maxWait) || look.wait === Number.POSITIVE_INFINITY) return look;
   const grants: Verdict[] = [];
   for (const [index, ask] of asks.entries()) {
     let grant: Verdict;
     try {
-      grant = await ask.gate.driver.decide([ask], maxWait, true, true, left());
+      grant = await ask.gate.driver.decide([ask], maxWait, true, true, timeout);
     } catch (error) {
       takeBack(together(grants).ticket);
       throw error;
     }
     if (!grant.granted) {
-      // who is refused finds things as they were; unless the store is late, or cannot be reached any more
-      const returned = Promise.resolve(together(grants).ticket?.cancel());
-      await withDeadline(returned, left(), nothing, nothing).catch(nothing);
+      // who is refused finds things as they were; it is a refusal even if they cannot be reached any more
+      await Promise.resolve(together(grants).ticket?.cancel()).catch(() => {});
       return together(looks.map((each, at) => (at === index ? grant : each)));
     }
     grants.push(grant);
   }
   return together(grants);
-}
-
-function nothing(): void {}
-
-/** How many of `timeout` ms are left, from now on; never none, so that a process that stalled still asks. */
-export function timeLeft(timeout: number): () => number {
-  const end = performance.now() + timeout;
-  return () => Math.max(1, Math.ceil(end - performance.now()));
 }
 
 /** Several verdicts as one; `asks` says how many asks each of them answers, where that is not one. */

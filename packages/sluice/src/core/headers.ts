@@ -17,10 +17,7 @@ export interface HeaderRow {
   /** When a limiter before has set them: 'append' ours as further list members, or let the one with the 'least' left speak. */
   readonly stacked: "append" | "least";
   /** For limiters that promise this: a function that gives the values, in the order of the names; an empty one is not sent. */
-  readonly prepare: (
-    policies: readonly Quota[],
-    legacyReset: "delta" | "epoch",
-  ) => (decision: Decision) => string[];
+  readonly prepare: (policies: readonly Quota[], legacyReset: "delta" | "epoch") => (decision: Decision) => string[];
 }
 
 /** Structured Fields integers have at most 15 digits (RFC 9651, 3.3.1). */

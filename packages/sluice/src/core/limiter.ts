@@ -133,11 +133,22 @@ export class StoreLimiter implements RateLimiter, Member {
     if (this.#closed) throw new ClosedError("limiter");
   }
 
-  async consume(key: string, options?: CostOptions): Promise<Decision> {
+  /** Not an async function: what is known at once costs one promise, and what is not known no further one. */
+  consume(key: string, options?: CostOptions): Promise<Decision> {
+    try {
+      const answer = this.#ask(key, options);
+      return answer instanceof Promise ? answer : Promise.resolve(answer);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  #ask(key: string, options: CostOptions | undefined): Decision | Promise<Decision> {
     const cost = costOf(options);
     const target = this.target(key);
     if (this.shadow) return consume([target], { cost });
     this.checkOpen();
+    if (this.whenStoreFails === "throw") return this.gate.consume(key, cost, this.timeout);
     const ask = ([asked]: readonly Target[]) => {
       const { gate, timeout } = (asked as Target).member;
       return gate.consume(key, cost, timeout);

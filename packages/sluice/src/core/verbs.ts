@@ -1,8 +1,9 @@
+import { withDeadline } from "./deadline.js";
 import { type Decision, decideMany, markDegraded, numbersPerPolicy } from "./decision.js";
 import { type Duration, maxWaitOf, milliseconds } from "./duration.js";
 import { MaxWaitExceededError, RateLimitExceededError } from "./errors.js";
 import { type FailureAnswer, orElse } from "./failure.js";
-import { decide, timeLeft, together, whenKnown } from "./group.js";
+import { decide, together, tooLate, whenKnown } from "./group.js";
 import type { Policy } from "./policy.js";
 import type { Ask, Gate, Ticket, Verdict } from "./store.js";
 import { type Turns, takeBack, untilStart } from "./turn.js";
@@ -200,10 +201,10 @@ function ask(
   const questions = merge(targets, cost);
   const enforced = questions.filter(({ member }) => !member.shadow);
   const shadows = questions.filter(({ member }) => member.shadow);
-  const left = shadows.length === 0 ? undefined : timeLeft(timeout);
+  const end = shadows.length === 0 ? 0 : performance.now() + timeout;
   return whenKnown(decide(enforced, maxWait, spend, keep, timeout), (verdict) => {
-    if (left === undefined) return { verdict: settled(verdict), questions };
-    const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep, left()));
+    if (shadows.length === 0) return { verdict: settled(verdict), questions };
+    const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep, timeout));
     const combine = (shadowed: readonly Verdict[]): Outcome => {
       const all = together([verdict, ...shadowed].map(settled), [enforced.length, ...shadows.map(() => 1)]);
       return {
@@ -211,9 +212,15 @@ function ask(
         questions: [...enforced, ...shadows],
       };
     };
-    return would.some((each) => each instanceof Promise)
-      ? Promise.all(would).then(combine)
-      : combine(would as readonly Verdict[]);
+    if (!would.some((each) => each instanceof Promise)) return combine(would as readonly Verdict[]);
+    const left = Math.max(1, Math.ceil(end - performance.now()));
+    const asked = Promise.all(would.map(async (each) => each)).then(combine);
+    return withDeadline(
+      asked,
+      left,
+      ({ verdict: late }) => tooLate(late),
+      () => {},
+    );
   });
 }
 

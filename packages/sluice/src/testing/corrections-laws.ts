@@ -98,6 +98,10 @@ export const correctionLaws: readonly Law[] = [
             check(start >= due, () => `${subject.about}: ${start} is sooner than ${due}: ${trace.join("; ")}`);
             model.grant(origin + start, cost);
             gap = start - now;
+          } else if (dice < 0.55) {
+            trace.push(`@${now} charge ${cost}`);
+            await limiter.charge("key", { cost });
+            model.charge(origin + now, cost);
           } else if (dice < 0.75) {
             trace.push(`@${now} refund ${cost}`);
             await limiter.refund("key", { cost });

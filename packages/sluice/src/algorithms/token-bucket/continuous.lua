@@ -5,7 +5,12 @@ local TAT, PART, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5
 local horizon = 4503599627370496
 
 local function ticks(cost, p)
-  return cost * p[2] + math.ceil(cost * p[3] / p[4])
+  local parts = cost * p[3]
+  if parts < p[4] then
+    return cost * p[2], parts
+  end
+  local part = parts % p[4]
+  return cost * p[2] + (parts - part) / p[4], part
 end
 
 local function earliestOf(row, p)
@@ -13,10 +18,8 @@ local function earliestOf(row, p)
 end
 
 local function heal(row, clock, p)
-  local seen
-  if row[SEEN] > 0 or row[LATEST] > 0 then
-    seen = row[SEEN]
-  else
+  local seen = row[SEEN]
+  if seen == 0 and row[LATEST] == 0 then
     seen = earliestOf(row, p)
   end
   if clock >= seen then
@@ -38,37 +41,27 @@ local function heal(row, clock, p)
   return clock
 end
 
-local function spend(row, start, cost, p)
-  local tat = row[TAT]
+local function spend(row, start, whole, part, p)
+  local tat, tatPart = row[TAT], row[PART]
   if tat < start then
-    tat = start
-    row[PART] = 0
+    tat, tatPart = start, 0
   end
-  tat = tat + cost * p[2]
-  if p[3] > 0 then
-    local part = row[PART] + (cost * p[3]) % p[4]
-    tat = tat + math.floor(cost * p[3] / p[4])
-    if part >= p[4] then
-      tat = tat + 1
-      part = part - p[4]
-    end
-    row[PART] = part
+  tat, tatPart = tat + whole, tatPart + part
+  if tatPart >= p[4] then
+    tat, tatPart = tat + 1, tatPart - p[4]
   end
   row[TAT] = tat < horizon and tat or horizon
+  row[PART] = tatPart
 end
 
 local function giveBack(row, now, stamp, cost, p)
   local tat, tatPart = row[TAT], row[PART]
-  local part = tatPart - (cost * p[3]) % p[4]
-  row[TAT] = tat - cost * p[2] - math.floor(cost * p[3] / p[4])
-  if part < 0 then
-    row[TAT] = row[TAT] - 1
-    part = part + p[4]
-  end
-  row[PART] = part
+  local whole, part = ticks(cost, p)
+  row[TAT] = tat - whole - (part > tatPart and 1 or 0)
+  row[PART] = tatPart - part + (part > tatPart and p[4] or 0)
   if stamp == row[LATEST] and stamp > now then
     row[LATEST] = math.max(0, earliestOf(row, p))
-    row[LEAST] = row[LEAST] - cost * p[2] - math.floor(cost * p[3] / p[4])
+    row[LEAST] = row[LEAST] - whole
   end
   local least = row[LEAST]
   if row[LATEST] > now and row[TAT] < least then
@@ -82,8 +75,8 @@ local function giveBack(row, now, stamp, cost, p)
 end
 
 local function affordable(count, whole, part, p)
-  local needWhole = count * p[2] + math.floor(count * p[3] / p[4])
-  return needWhole < whole or (needWhole == whole and (count * p[3]) % p[4] <= part)
+  local needWhole, needPart = ticks(count, p)
+  return needWhole < whole or (needWhole == whole and needPart <= part)
 end
 
 return {
@@ -91,21 +84,16 @@ return {
 
   step = function(row, clock, earliest, latest, cost, p)
     local now = heal(row, clock, p)
-    local start = now
-    if earliest > start then
-      start = earliest
-    end
+    local start = earliest > now and earliest or now
     if row[LATEST] > start then
       start = row[LATEST]
     end
+    local whole, part = ticks(cost, p)
     if cost > p[1] then
       start = math.huge
     else
-      local due = row[TAT] + cost * p[2] - p[5]
-      if p[4] > 1 then
-        local part = row[PART] + (cost * p[3]) % p[4] - p[6]
-        due = due + math.floor(cost * p[3] / p[4]) + (part > p[4] and 2 or part > 0 and 1 or 0)
-      end
+      local over = row[PART] + part - p[6]
+      local due = row[TAT] + whole - p[5] + (over > p[4] and 2 or over > 0 and 1 or 0)
       if due > start then
         start = due < horizon and due or math.huge
       end
@@ -114,7 +102,7 @@ return {
     if (waits and start or clock) <= latest then
       if waits then
         local least = row[LATEST] > now and row[LEAST] or 0
-        row[LEAST] = math.min(math.max(least, start) + ticks(cost, p), horizon)
+        row[LEAST] = math.min(math.max(least, start) + whole + (part > 0 and 1 or 0), horizon)
         row[SEEN] = now
         row[LATEST] = start
       else
@@ -122,7 +110,7 @@ return {
         row[SEEN] = 0
         row[LATEST] = 0
       end
-      spend(row, start, cost, p)
+      spend(row, start, whole, part, p)
     end
     return waits and start or clock
   end,
@@ -130,10 +118,10 @@ return {
   amend = function(row, clock, stamp, delta, p)
     local now = heal(row, clock, p)
     if delta > 0 then
-      local cost = math.min(delta, p[7])
-      spend(row, stamp == -1 and now or 0, cost, p)
+      local whole, part = ticks(math.min(delta, p[7]), p)
+      spend(row, stamp == -1 and now or 0, whole, part, p)
       if row[LATEST] > now then
-        row[LEAST] = math.min(row[LEAST] + ticks(cost, p), horizon)
+        row[LEAST] = math.min(row[LEAST] + whole + (part > 0 and 1 or 0), horizon)
       end
     else
       giveBack(row, now, stamp, math.min(-delta, p[7]), p)
