@@ -68,6 +68,8 @@ try {
         exactOptionalPropertyTypes: true,
         noEmit: true,
         types: ["node"],
+        // Koa's types mean these, and find Express's newer copy of the package, which has types of its own
+        paths: { "content-disposition": [join(root, "node_modules/@types/content-disposition")] },
       },
       files: ["app.ts", "common.cts"],
     }),

@@ -87,8 +87,10 @@ export class Mailbox {
   }
 
   #deliver(text: string): void {
-    const [id, token, now, expiry] = text.split(" ");
-    this.#expected.get(id as string)?.({ token: Number(token), now: Number(now), expiry: Number(expiry) });
+    for (const message of text.split(";")) {
+      const [id, token, now, expiry] = message.split(" ");
+      this.#expected.get(id as string)?.({ token: Number(token), now: Number(now), expiry: Number(expiry) });
+    }
   }
 
   #lingerOn(): void {

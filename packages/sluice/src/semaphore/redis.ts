@@ -1,7 +1,7 @@
 import { longestTimer } from "../core/alarm.js";
 import { type Clock, preciseClock } from "../core/clock.js";
-import { StoreError } from "../core/errors.js";
 import type { ScriptHost } from "../core/store.js";
+import { type Answer, Call } from "./call.js";
 import { type Mailbox, mailboxOf } from "./mailbox.js";
 import type { Occupancy, Permits, Place } from "./permits.js";
 import { RedisLine } from "./redis-line.js";
@@ -12,8 +12,8 @@ import { semaphoreScript } from "./semaphore.gen.js";
 const patience = 9_000_000;
 /** µs until a release that failed is tried again. */
 const retryDelay = 1_000_000;
-/** How many of those who wait answer in one call. */
-const beatSize = 200;
+/** How many ids travel in one call: it keeps the server busy for a millisecond or less. */
+const callSize = 100;
 
 /** What the script says in place of a token. */
 const inLine = 0;
@@ -39,6 +39,9 @@ export class RedisPermits implements Permits, Desk {
   readonly #lease: number;
   readonly #timeout: number;
   readonly #lines = new Map<string, RedisLine<RedisPlace>>();
+  /** What is to be sent at the end of this turn, and the call of each key that still takes more. */
+  readonly #calls: Call[] = [];
+  readonly #open = new Map<string, Call>();
   /** What was sent that nobody else waits for. */
   readonly #underWay = new Set<Promise<void>>();
   #closed = false;
@@ -57,32 +60,34 @@ export class RedisPermits implements Permits, Desk {
   take(key: string, count: number, wait: boolean): Place {
     const place = new RedisPlace(this, this.#keyOf(key), this.#mailbox.newId(), count);
     if (wait) this.#mailbox.expect(place.id, (message) => place.hear(message));
-    this.#follow(this.#ask(place, wait ? patience : 0));
+    this.#follow(this.#acquire(place, wait ? patience : 0));
     return place;
   }
 
   async inspect(key: string): Promise<Occupancy> {
-    const [permits, held, waiting] = (await this.#run(this.#keyOf(key), "inspect")) as [number, number, number];
+    const { reply } = await this.#ask(this.#keyOf(key), ["inspect"]);
+    const [, permits, held, waiting] = reply as [number, number, number, number];
     return { permits: permits === 0 ? this.#permits : permits, held, waiting };
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#underWay);
+    // what is answered meanwhile may have to be given back
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
     await this.#mailbox.part();
   }
 
   async renew(place: RedisPlace): Promise<boolean> {
-    const sent = this.clock.now();
-    const [now, expiry] = (await this.#run(place.key, "renew", this.#lease, place.id)) as [number, number];
+    const { sent, reply, index } = await this.#ask(place.key, ["renew", this.#lease], place.id);
+    const expiry = reply[1 + index] as number;
     if (expiry === 0) return false;
-    place.extend(sent, now, expiry);
+    place.extend(sent, reply[0] as number, expiry);
     return true;
   }
 
   async release(place: RedisPlace): Promise<boolean> {
-    const [held] = await this.#run(place.key, "release", place.id);
-    return held === 1;
+    const { reply, index } = await this.#ask(place.key, ["release"], place.id);
+    return reply[1 + index] === 1;
   }
 
   isWhole(left: number): boolean {
@@ -115,7 +120,7 @@ export class RedisPermits implements Permits, Desk {
   }
 
   /** Asks for permits, or for a place in line; once more when the answer was so late that its lease is over. */
-  async #ask(place: RedisPlace, patient: number): Promise<void> {
+  async #acquire(place: RedisPlace, patient: number): Promise<void> {
     try {
       if (!(await this.#take(place, patient, true, false))) await this.#take(place, patient, false, true);
     } catch (error) {
@@ -136,13 +141,13 @@ export class RedisPermits implements Permits, Desk {
 
   /** False when what was granted is over already; with `last`, it is handed out as it is. */
   async #take(place: RedisPlace, patient: number, set: boolean, last: boolean): Promise<boolean> {
-    const sent = this.clock.now();
     const { key, id, count } = place;
-    const terms = [this.#permits, set ? 1 : 0, this.#lease, patient];
-    const reply = await this.#run(key, "take", ...terms, this.#mailbox.channel, id, count);
-    const [now, soonest, token, expiry] = reply as [number, number, number, number];
+    const terms = ["take", this.#permits, set ? 1 : 0, this.#lease, patient, this.#mailbox.channel];
+    const { sent, reply, index } = await this.#ask(key, terms, id, count);
+    const [now, soonest] = reply as [number, number];
+    const token = reply[2 + 2 * index] as number;
     place.confirm(sent, now);
-    if (token !== inLine) return place.settle(token, expiry, last);
+    if (token !== inLine) return place.settle(token, reply[3 + 2 * index] as number, last);
     if (place.wait()) this.#lineOf(key).join(id, place, soonest - now);
     return true;
   }
@@ -151,25 +156,25 @@ export class RedisPermits implements Permits, Desk {
   async #beat(line: RedisLine<RedisPlace>): Promise<number | undefined> {
     const waiting = Array.from(line.places.values()).filter(({ state }) => state === "waiting");
     let next: number | undefined = Number.POSITIVE_INFINITY;
-    for (let first = 0; first < waiting.length; first += beatSize) {
-      const soonest = await this.#beatOnce(waiting.slice(first, first + beatSize));
+    for (let first = 0; first < waiting.length; first += callSize) {
+      const soonest = await this.#beatOnce(waiting.slice(first, first + callSize));
       next = next === undefined || soonest === undefined ? undefined : Math.min(next, soonest);
     }
     return next;
   }
 
   async #beatOnce(places: readonly RedisPlace[]): Promise<number | undefined> {
-    const sent = this.clock.now();
-    let reply: readonly number[];
+    let answer: Answer;
     try {
       const ids = places.map(({ id }) => id);
-      reply = await this.#run((places[0] as RedisPlace).key, "beat", this.#lease, patience, ...ids);
+      answer = await this.#ask((places[0] as RedisPlace).key, ["beat", this.#lease, patience], ...ids);
     } catch (error) {
       for (const place of places) {
         if (place.state === "waiting" && this.clock.now() - place.confirmed >= patience) place.fail(error);
       }
       return undefined;
     }
+    const { sent, reply } = answer;
     const [now, soonest] = reply as [number, number];
     places.forEach((place, index) => {
       if (place.state !== "waiting") return;
@@ -196,13 +201,26 @@ export class RedisPermits implements Permits, Desk {
     return this.#scripts.name(this.#name, "semaphore", key);
   }
 
-  async #run(key: string, ...args: (string | number)[]): Promise<readonly number[]> {
-    const reply = await this.#scripts.run(semaphoreScript, [key], args, this.#timeout);
-    if (!Array.isArray(reply)) {
-      throw new StoreError("ERR_STORE_UNAVAILABLE", "The store gave an answer that makes no sense.");
+  /** Asks about a key. Questions on the same terms that are asked in the same turn travel in one call. */
+  #ask(key: string, terms: readonly (string | number)[], ...question: (string | number)[]): Promise<Answer> {
+    const kind = terms.join(" ");
+    let call = this.#open.get(key);
+    if (call === undefined || call.kind !== kind || call.size === callSize || terms[0] === "beat") {
+      call = new Call(key, kind, terms);
+      this.#open.set(key, call);
+      // after the microtasks of this turn: whoever asks in one of them still travels along
+      if (this.#calls.push(call) === 1) process.nextTick(this.#send);
     }
-    return reply.map(Number);
+    return call.add(question);
   }
+
+  /** Sends what was asked, in its order. */
+  readonly #send = (): void => {
+    this.#open.clear();
+    for (const call of this.#calls.splice(0)) {
+      void call.send(this.clock, (key, args) => this.#scripts.run(semaphoreScript, [key], args, this.#timeout));
+    }
+  };
 
   #follow(task: Promise<void>): void {
     const followed = task.finally(() => this.#underWay.delete(followed));

@@ -30,7 +30,7 @@ export const semaphoreScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
-    "return { permits, held, waiting }\n" +
+    "return { now, permits, held, waiting }\n" +
     "end\n" +
     "local seen, token, permits, held, waiting, head, tail, soonest, kept = 0, 0, 0, 0, 0, 1, 0, never, 0\n" +
     "local state = redis.call(\"HGET\", key, \"state\")\n" +
@@ -40,18 +40,6 @@ export const semaphoreScript: Script = {
     "row[#row + 1] = tonumber(number)\n" +
     "end\n" +
     "seen, token, permits, held, waiting, head, tail, soonest, kept = unpack(row)\n" +
-    "end\n" +
-    "local function save(lasting)\n" +
-    "local short = now + lasting + memory > kept\n" +
-    "if short then\n" +
-    "kept = now + 2 * (lasting + memory)\n" +
-    "end\n" +
-    "local form = \"%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\"\n" +
-    "state = string.format(form, now, token, permits, held, waiting, head, tail, soonest, kept)\n" +
-    "redis.call(\"HSET\", key, \"state\", state)\n" +
-    "if short then\n" +
-    "redis.call(\"PEXPIREAT\", key, text(math.ceil(kept / 1000)))\n" +
-    "end\n" +
     "end\n" +
     "local function leave(id, place)\n" +
     "redis.call(\"HDEL\", key, \"w:\" .. id, \"p:\" .. place)\n" +
@@ -97,6 +85,12 @@ export const semaphoreScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
+    "local news = {}\n" +
+    "local function tell(channel, id, first, expiry)\n" +
+    "local moment = expiry > 0 and now or 0\n" +
+    "local message = id .. \" \" .. text(first) .. \" \" .. text(moment) .. \" \" .. text(expiry)\n" +
+    "news[channel] = news[channel] and news[channel] .. \";\" .. message or message\n" +
+    "end\n" +
     "local function serve()\n" +
     "while waiting > 0 and held < permits do\n" +
     "local place = text(head)\n" +
@@ -107,20 +101,39 @@ export const semaphoreScript: Script = {
     "local count = tonumber(size)\n" +
     "if count > permits then\n" +
     "leave(id, place)\n" +
-    "redis.pcall(\"PUBLISH\", channel, id .. \" 0 0 0\")\n" +
+    "tell(channel, id, 0, 0)\n" +
     "elseif held + count > permits then\n" +
     "return\n" +
     "else\n" +
     "leave(id, place)\n" +
     "local expiry = math.min(now + tonumber(lease), tonumber(deadline))\n" +
     "grant(id, count, expiry)\n" +
-    "redis.pcall(\"PUBLISH\", channel, id .. \" \" .. text(token) .. \" \" .. text(now) .. \" \" .. text(expiry))\n" +
+    "tell(channel, id, token, expiry)\n" +
     "end\n" +
     "elseif head > tail then\n" +
     "waiting = 0\n" +
     "return\n" +
     "end\n" +
     "head = head + 1\n" +
+    "end\n" +
+    "end\n" +
+    "local function finish(lasting)\n" +
+    "if seen == 0 and verb ~= \"take\" then\n" +
+    "return\n" +
+    "end\n" +
+    "serve()\n" +
+    "local short = now + lasting + memory > kept\n" +
+    "if short then\n" +
+    "kept = now + 2 * (lasting + memory)\n" +
+    "end\n" +
+    "local form = \"%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\"\n" +
+    "state = string.format(form, now, token, permits, held, waiting, head, tail, soonest, kept)\n" +
+    "redis.call(\"HSET\", key, \"state\", state)\n" +
+    "if short then\n" +
+    "redis.call(\"PEXPIREAT\", key, text(math.ceil(kept / 1000)))\n" +
+    "end\n" +
+    "for channel, message in pairs(news) do\n" +
+    "redis.pcall(\"PUBLISH\", channel, message)\n" +
     "end\n" +
     "end\n" +
     "if verb == \"renew\" then\n" +
@@ -135,11 +148,14 @@ export const semaphoreScript: Script = {
     "end\n" +
     "end\n" +
     "if verb == \"take\" then\n" +
-    "local lease, patience, channel, id, count = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8])\n" +
+    "local lease, patience, channel = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]\n" +
     "if ARGV[3] == \"1\" or permits == 0 then\n" +
     "permits = tonumber(ARGV[2])\n" +
     "end\n" +
     "serve()\n" +
+    "local reply = { now, 0 }\n" +
+    "for at = 7, #ARGV, 2 do\n" +
+    "local id, count = ARGV[at], tonumber(ARGV[at + 1])\n" +
     "local answer, expiry = -1, 0\n" +
     "local known = redis.call(\"HMGET\", key, \"h:\" .. id, \"w:\" .. id)\n" +
     "if known[1] then\n" +
@@ -163,13 +179,16 @@ export const semaphoreScript: Script = {
     "redis.call(\"HSET\", key, \"w:\" .. id, table.concat(entry, \" \"), \"p:\" .. text(tail), id)\n" +
     "answer = 0\n" +
     "end\n" +
-    "save(math.max(lease, patience))\n" +
-    "return { now, soonest, answer, expiry }\n" +
+    "reply[at - 4], reply[at - 3] = answer, expiry\n" +
+    "end\n" +
+    "finish(math.max(lease, patience))\n" +
+    "reply[2] = soonest\n" +
+    "return reply\n" +
     "end\n" +
     "if verb == \"beat\" then\n" +
     "local lease, patience = tonumber(ARGV[2]), tonumber(ARGV[3])\n" +
     "serve()\n" +
-    "local reply = { now, soonest }\n" +
+    "local reply = { now, 0 }\n" +
     "for at = 4, #ARGV do\n" +
     "local id = ARGV[at]\n" +
     "local answer, expiry = -3, 0\n" +
@@ -189,27 +208,22 @@ export const semaphoreScript: Script = {
     "reply[#reply + 1] = answer\n" +
     "reply[#reply + 1] = expiry\n" +
     "end\n" +
-    "if seen > 0 then\n" +
-    "serve()\n" +
-    "save(math.max(lease, patience))\n" +
-    "end\n" +
+    "finish(math.max(lease, patience))\n" +
     "reply[2] = soonest\n" +
     "return reply\n" +
     "end\n" +
     "if verb == \"renew\" then\n" +
-    "local lease, id = tonumber(ARGV[2]), ARGV[3]\n" +
+    "local lease = tonumber(ARGV[2])\n" +
+    "local reply = { now }\n" +
+    "for at = 3, #ARGV do\n" +
+    "local id = ARGV[at]\n" +
     "local known = redis.call(\"HGET\", key, \"h:\" .. id)\n" +
-    "local expiry = 0\n" +
-    "if known then\n" +
-    "expiry = select(2, extend(id, known, lease))\n" +
+    "reply[#reply + 1] = known and select(2, extend(id, known, lease)) or 0\n" +
     "end\n" +
-    "if seen > 0 then\n" +
-    "serve()\n" +
-    "save(known and lease or 0)\n" +
+    "finish(lease)\n" +
+    "return reply\n" +
     "end\n" +
-    "return { now, expiry }\n" +
-    "end\n" +
-    "local reply = {}\n" +
+    "local reply = { now }\n" +
     "for at = 2, #ARGV do\n" +
     "local id = ARGV[at]\n" +
     "local known = redis.call(\"HMGET\", key, \"h:\" .. id, \"w:\" .. id)\n" +
@@ -221,10 +235,7 @@ export const semaphoreScript: Script = {
     "leave(id, string.match(known[2], \"^%d+ %d+ (%d+)\"))\n" +
     "end\n" +
     "end\n" +
-    "if seen > 0 then\n" +
-    "serve()\n" +
-    "save(0)\n" +
-    "end\n" +
+    "finish(0)\n" +
     "return reply\n",
-  sha: "d5c8e7ffd6f6582db68f5ad13bc1ff09a6919c0f",
+  sha: "a1cfe7404877f0a07b90ca6a035782e15a0797ee",
 };

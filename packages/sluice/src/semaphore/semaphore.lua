@@ -2,13 +2,13 @@
 --
 -- KEYS[1]  a hash with everything below. One key, so that it expires, is evicted and changes nodes as a whole.
 -- ARGV[1]  the verb, and after it:
---   take     permits, set, lease, patience, channel, id, count
---              Takes `count` permits for `id`, or with patience > 0 puts it in line; asked again, it says what became
---              of it, and holds on to what was granted for a whole lease from now. `permits` is how many there are:
---              it counts from now on when `set` is 1, or when the key knows of none.
---   beat     lease, patience, id ...
+--   take     permits, set, lease, patience, channel, then id, count ...
+--              Takes `count` permits for each `id`, or with patience > 0 puts it in line; asked again, it says what
+--              became of it, and holds on to what was granted for a whole lease from now. `permits` is how many there
+--              are: it counts from now on when `set` is 1, or when the key knows of none.
+--   beat     lease, patience, then id ...
 --              Those who wait are still there; those who were granted meanwhile take it up, for a whole lease from now.
---   renew    lease, id
+--   renew    lease, then id ...
 --   release  id ...
 --              Gives back what each holds, or its place in line.
 --   inspect
@@ -17,13 +17,13 @@
 -- Returns
 --   take, beat      {now, soonest, token, expiry ...}, a pair for each id. In place of a token: 0 in line, -1 not now,
 --                   -2 never (more than there are), -3 unknown. Nobody's turn comes by time alone before `soonest`.
---   renew           {now, expiry}, expiry 0 when it was lost
---   release         {1 or 0 ...}, 0 when the id held nothing any more
---   inspect         {permits, held, waiting}, permits 0 when the key knows of none
+--   renew           {now, expiry ...}, expiry 0 when it was lost
+--   release         {now, 1 or 0 ...}, 0 when the id held nothing any more
+--   inspect         {now, permits, held, waiting}, permits 0 when the key knows of none
 -- All moments are µs on this server's clock. Whoever is granted permits while in line is told on its channel (PUBLISH:
 -- it reaches subscribers on every node of a cluster, so that a process needs one subscription for all its keys):
--- "<id> <token> <now> <expiry>", or "<id> 0 0 0" to ask again. Until it is heard of, such a grant lasts no longer than
--- its place in line would have.
+-- "<id> <token> <now> <expiry>", or "<id> 0 0 0" to ask again, several joined by ";". Until it is heard of, such a
+-- grant lasts no longer than its place in line would have.
 --
 -- Fields
 --   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept>": the latest moment seen, the
@@ -66,7 +66,7 @@ if verb == "inspect" then
       end
     end
   end
-  return { permits, held, waiting }
+  return { now, permits, held, waiting }
 end
 
 local seen, token, permits, held, waiting, head, tail, soonest, kept = 0, 0, 0, 0, 0, 1, 0, never, 0
@@ -77,20 +77,6 @@ if state then
     row[#row + 1] = tonumber(number)
   end
   seen, token, permits, held, waiting, head, tail, soonest, kept = unpack(row)
-end
-
--- Writes the state, and lets the key live on for `lasting` at least.
-local function save(lasting)
-  local short = now + lasting + memory > kept
-  if short then
-    kept = now + 2 * (lasting + memory)
-  end
-  local form = "%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f"
-  state = string.format(form, now, token, permits, held, waiting, head, tail, soonest, kept)
-  redis.call("HSET", key, "state", state)
-  if short then
-    redis.call("PEXPIREAT", key, text(math.ceil(kept / 1000)))
-  end
 end
 
 local function leave(id, place)
@@ -143,6 +129,15 @@ local function sweep(back)
   end
 end
 
+-- What is to be told, by channel.
+local news = {}
+
+local function tell(channel, id, first, expiry)
+  local moment = expiry > 0 and now or 0
+  local message = id .. " " .. text(first) .. " " .. text(moment) .. " " .. text(expiry)
+  news[channel] = news[channel] and news[channel] .. ";" .. message or message
+end
+
 -- Gives what is free to those in line, strictly in order.
 local function serve()
   while waiting > 0 and held < permits do
@@ -154,20 +149,41 @@ local function serve()
       local count = tonumber(size)
       if count > permits then
         leave(id, place)
-        redis.pcall("PUBLISH", channel, id .. " 0 0 0")
+        tell(channel, id, 0, 0)
       elseif held + count > permits then
         return
       else
         leave(id, place)
         local expiry = math.min(now + tonumber(lease), tonumber(deadline))
         grant(id, count, expiry)
-        redis.pcall("PUBLISH", channel, id .. " " .. text(token) .. " " .. text(now) .. " " .. text(expiry))
+        tell(channel, id, token, expiry)
       end
     elseif head > tail then
       waiting = 0
       return
     end
     head = head + 1
+  end
+end
+
+-- Serves the line, writes the state, lets the key live on for `lasting` at least, and tells those who are concerned.
+local function finish(lasting)
+  if seen == 0 and verb ~= "take" then
+    return
+  end
+  serve()
+  local short = now + lasting + memory > kept
+  if short then
+    kept = now + 2 * (lasting + memory)
+  end
+  local form = "%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f"
+  state = string.format(form, now, token, permits, held, waiting, head, tail, soonest, kept)
+  redis.call("HSET", key, "state", state)
+  if short then
+    redis.call("PEXPIREAT", key, text(math.ceil(kept / 1000)))
+  end
+  for channel, message in pairs(news) do
+    redis.pcall("PUBLISH", channel, message)
   end
 end
 
@@ -186,42 +202,48 @@ else
 end
 
 if verb == "take" then
-  local lease, patience, channel, id, count = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8])
+  local lease, patience, channel = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
   if ARGV[3] == "1" or permits == 0 then
     permits = tonumber(ARGV[2])
   end
   serve()
-  local answer, expiry = -1, 0
-  local known = redis.call("HMGET", key, "h:" .. id, "w:" .. id)
-  if known[1] then
-    answer, expiry = extend(id, known[1], lease)
-  elseif known[2] then
-    answer = 0
-  elseif count > permits then
-    answer = -2
-  elseif waiting == 0 and held + count <= permits then
-    expiry = now + lease
-    grant(id, count, expiry)
-    answer = token
-  elseif patience > 0 then
-    tail = tail + 1
-    if waiting == 0 then
-      head = tail
+  local reply = { now, 0 }
+  for at = 7, #ARGV, 2 do
+    local id, count = ARGV[at], tonumber(ARGV[at + 1])
+    local answer, expiry = -1, 0
+    local known = redis.call("HMGET", key, "h:" .. id, "w:" .. id)
+    if known[1] then
+      answer, expiry = extend(id, known[1], lease)
+    elseif known[2] then
+      answer = 0
+    elseif count > permits then
+      answer = -2
+    elseif waiting == 0 and held + count <= permits then
+      expiry = now + lease
+      grant(id, count, expiry)
+      answer = token
+    elseif patience > 0 then
+      tail = tail + 1
+      if waiting == 0 then
+        head = tail
+      end
+      waiting = waiting + 1
+      soonest = math.min(soonest, now + patience)
+      local entry = { text(now + patience), text(count), text(tail), text(lease), channel }
+      redis.call("HSET", key, "w:" .. id, table.concat(entry, " "), "p:" .. text(tail), id)
+      answer = 0
     end
-    waiting = waiting + 1
-    soonest = math.min(soonest, now + patience)
-    local entry = { text(now + patience), text(count), text(tail), text(lease), channel }
-    redis.call("HSET", key, "w:" .. id, table.concat(entry, " "), "p:" .. text(tail), id)
-    answer = 0
+    reply[at - 4], reply[at - 3] = answer, expiry
   end
-  save(math.max(lease, patience))
-  return { now, soonest, answer, expiry }
+  finish(math.max(lease, patience))
+  reply[2] = soonest
+  return reply
 end
 
 if verb == "beat" then
   local lease, patience = tonumber(ARGV[2]), tonumber(ARGV[3])
   serve()
-  local reply = { now, soonest }
+  local reply = { now, 0 }
   for at = 4, #ARGV do
     local id = ARGV[at]
     local answer, expiry = -3, 0
@@ -241,29 +263,24 @@ if verb == "beat" then
     reply[#reply + 1] = answer
     reply[#reply + 1] = expiry
   end
-  if seen > 0 then
-    serve()
-    save(math.max(lease, patience))
-  end
+  finish(math.max(lease, patience))
   reply[2] = soonest
   return reply
 end
 
 if verb == "renew" then
-  local lease, id = tonumber(ARGV[2]), ARGV[3]
-  local known = redis.call("HGET", key, "h:" .. id)
-  local expiry = 0
-  if known then
-    expiry = select(2, extend(id, known, lease))
+  local lease = tonumber(ARGV[2])
+  local reply = { now }
+  for at = 3, #ARGV do
+    local id = ARGV[at]
+    local known = redis.call("HGET", key, "h:" .. id)
+    reply[#reply + 1] = known and select(2, extend(id, known, lease)) or 0
   end
-  if seen > 0 then
-    serve()
-    save(known and lease or 0)
-  end
-  return { now, expiry }
+  finish(lease)
+  return reply
 end
 
-local reply = {}
+local reply = { now }
 for at = 2, #ARGV do
   local id = ARGV[at]
   local known = redis.call("HMGET", key, "h:" .. id, "w:" .. id)
@@ -275,8 +292,5 @@ for at = 2, #ARGV do
     leave(id, string.match(known[2], "^%d+ %d+ (%d+)"))
   end
 end
-if seen > 0 then
-  serve()
-  save(0)
-end
+finish(0)
 return reply

@@ -503,12 +503,13 @@ interface Ask {
   readonly mortal: boolean;
 }
 type Step =
-  | ({ readonly verb: "acquire" | "try" } & Ask)
+  | ({ readonly verb: "ask"; readonly wait: boolean } & Ask)
   | { readonly verb: "release" | "renew" | "abort"; readonly which: number }
   | { readonly verb: "advance"; readonly halves: number };
 
 const leaseTime = 20;
 const askArbitrary = {
+  wait: fc.nat({ max: 4 }).map((chance) => chance > 0),
   permits: fc.integer({ min: 1, max: 4 }),
   capacity: fc.integer({ min: 1, max: 4 }),
   patience: fc.option(
@@ -518,15 +519,20 @@ const askArbitrary = {
   mortal: fc.boolean(),
 };
 const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ verb: fc.constant("acquire" as const), ...askArbitrary }) },
-  { weight: 1, arbitrary: fc.record({ verb: fc.constant("try" as const), ...askArbitrary }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ verb: fc.constant("ask" as const), ...askArbitrary }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({ verb: fc.constantFrom("release", "renew", "abort"), which: fc.nat({ max: 20 }) }),
   },
   {
     weight: 2,
-    arbitrary: fc.record({ verb: fc.constant("advance" as const), halves: fc.integer({ min: 1, max: 30 }).map((time) => 2 * time) }),
+    arbitrary: fc.record({
+      verb: fc.constant("advance" as const),
+      halves: fc.integer({ min: 1, max: 30 }).map((time) => 2 * time),
+    }),
   },
 );
 
@@ -595,6 +601,14 @@ class Model {
 
 const isLease = (outcome: Call["outcome"]): outcome is Lease => typeof outcome === "object" && "token" in outcome;
 
+async function note(call: Call, asked: Promise<Lease | undefined>): Promise<void> {
+  try {
+    call.outcome = (await asked) ?? "refused";
+  } catch (error) {
+    call.outcome = error as Error;
+  }
+}
+
 async function follow(steps: readonly Step[]): Promise<void> {
   const clock = manualClock();
   const store = memoryStore({ clock });
@@ -603,9 +617,8 @@ async function follow(steps: readonly Step[]): Promise<void> {
   const known = new Set<Lease>();
   let lastToken = 0;
   for (const step of steps) {
-    if (step.verb === "acquire" || step.verb === "try") {
-      const { permits, capacity, patience, mortal } = step;
-      const wait = step.verb === "acquire";
+    if (step.verb === "ask") {
+      const { wait, permits, capacity, patience, mortal } = step;
       const controller = new AbortController();
       const deadline = wait && patience !== undefined ? model.now + patience : Number.POSITIVE_INFINITY;
       const call: Call = { permits, mortal, deadline, expected: "waiting", expiry: 0, outcome: "waiting", controller };
@@ -618,14 +631,7 @@ async function follow(steps: readonly Step[]): Promise<void> {
           : wait
             ? gate.acquire("key", options)
             : gate.tryAcquire("key", options);
-      asked.then(
-        (lease) => {
-          call.outcome = lease ?? "refused";
-        },
-        (error: Error) => {
-          call.outcome = error;
-        },
-      );
+      void note(call, asked);
     } else if (step.verb === "advance") {
       for (let half = 0; half < step.halves; half++) {
         model.tick();

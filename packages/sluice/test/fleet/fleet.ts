@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { build } from "esbuild";
 import type { Order, Report, Tally } from "./orders.js";
 
@@ -24,7 +24,7 @@ export interface Program {
   remove(): Promise<void>;
 }
 
-const modules = resolve(import.meta.dirname, "../../../../node_modules");
+const modules = join(import.meta.dirname, "../../../../node_modules");
 
 /** Bundles a TypeScript file of the tests, so that other processes can run it without a build. */
 export async function programOf(entry: string): Promise<Program> {

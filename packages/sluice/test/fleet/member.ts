@@ -19,6 +19,7 @@ const stores = new Map<string, ReturnType<typeof redisStore>>();
 const limiters = new Map<string, RateLimiter>();
 const waiting = new Map<number, AbortController>();
 
+const nothing: Tally = { allowed: 0, refused: 0, failed: 0 };
 const say = (report: Report): void => void process.send?.(report);
 
 function limiterOf({ kind, name, limit, window, options }: Order): RateLimiter {
@@ -74,15 +75,14 @@ async function carryOut(order: Order): Promise<Tally> {
   return tally;
 }
 
-process.on("message", (message) => {
-  const { number, order } = message as { number: number; order: Order };
-  carryOut(order).then(
-    (tally) => {
-      say({ done: number, tally });
-      if (order.verb === "close") process.disconnect();
-    },
-    (error: Error) =>
-      say({ done: number, tally: { allowed: 0, refused: 0, failed: 0 }, error: error.stack ?? error.message }),
-  );
-});
-say({ done: -1, tally: { allowed: 0, refused: 0, failed: 0 } });
+async function obey({ number, order }: { number: number; order: Order }): Promise<void> {
+  try {
+    say({ done: number, tally: await carryOut(order) });
+    if (order.verb === "close") process.disconnect();
+  } catch (error) {
+    say({ done: number, tally: nothing, error: (error as Error).stack ?? String(error) });
+  }
+}
+
+process.on("message", (message) => void obey(message as { number: number; order: Order }));
+say({ done: -1, tally: nothing });

@@ -23,7 +23,7 @@ function client(url: string): { send(args: string[]): Promise<unknown> } {
 const store = redisStore(client(process.argv[2] as string), { prefetch: { max: 10, maxAge: "1s" } });
 const limiter = rateLimiter(fixedWindow({ limit: 1000, window: "1h" }), { store, name: "orphan", timeout: 50 });
 
-process.once("message", async () => {
+async function end(): Promise<void> {
   // dead by now: the breaker opens, and asks whether the server is back
   for (let round = 0; round < 3; round++) {
     await Promise.allSettled(Array.from({ length: 10 }, (_, index) => limiter.wait(`key-${round}-${index}`)));
@@ -32,6 +32,8 @@ process.once("message", async () => {
   await limiter.close();
   await store.close();
   process.disconnect();
-});
+}
+
+process.once("message", () => void end());
 await limiter.consume("key").catch(() => {});
 process.send?.("ready");

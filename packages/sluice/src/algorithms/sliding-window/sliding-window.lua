@@ -5,12 +5,12 @@
 -- or 6 where a window can be charged more than 65 535). Sums of a window are differences, so a decision reads and
 -- writes the ends of the ring, and a few calls between them by bisection when many have left the window at once.
 -- Parameters: limit, window, most.
-local headerFormat = '>ddddI4I4I4I4'
+local headerFormat = ">ddddI4I4I4I4"
 local headerSize = 48
 local stampRange = 281474976710656
 
 local function callFormat(width)
-  return width == 8 and '>I6I2' or '>I6I6'
+  return width == 8 and ">I6I2" or ">I6I6"
 end
 
 local function costRange(width)
@@ -24,19 +24,19 @@ end
 -- start and running sum of the call at `index`, 1 being the oldest
 local function callAt(log, index)
   local offset = offsetOf(log, index)
-  local bytes = redis.call('GETRANGE', log.key, offset, offset + log.width - 1)
+  local bytes = redis.call("GETRANGE", log.key, offset, offset + log.width - 1)
   local kept, sum = struct.unpack(callFormat(log.width), bytes)
   return log.newest - (log.newest % stampRange - kept) % stampRange, sum
 end
 
 local function writeCall(log, index, stamp, sum)
-  redis.call('SETRANGE', log.key, offsetOf(log, index), struct.pack(callFormat(log.width), stamp % stampRange, sum))
+  redis.call("SETRANGE", log.key, offsetOf(log, index), struct.pack(callFormat(log.width), stamp % stampRange, sum))
 end
 
 -- every call as lists of starts and sums; for the rare changes in the middle
 local function readAll(log)
   local stamps, sums = {}, {}
-  local ring = redis.call('GETRANGE', log.key, headerSize, -1)
+  local ring = redis.call("GETRANGE", log.key, headerSize, -1)
   local form = callFormat(log.width)
   for index = 1, log.count do
     local kept, sum = struct.unpack(form, ring, ((log.first + index - 1) % log.capacity) * log.width + 1)
@@ -57,7 +57,7 @@ local function writeAll(log, stamps, sums, width, spare)
   log.first = 0
   log.count = #stamps
   log.capacity = #stamps + spare
-  redis.call('SET', log.key, string.rep('\0', headerSize) .. table.concat(calls) .. string.rep('\0', spare * width))
+  redis.call("SET", log.key, string.rep("\0", headerSize) .. table.concat(calls) .. string.rep("\0", spare * width))
   log.changed = true
 end
 
@@ -246,7 +246,7 @@ end
 
 return {
   open = function(key, p)
-    local header = redis.call('GETRANGE', key, 0, headerSize - 1)
+    local header = redis.call("GETRANGE", key, 0, headerSize - 1)
     local log = { key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0 }
     local width = p[3] <= 65535 and 8 or 12
     log.width = width
@@ -286,8 +286,8 @@ return {
         log.capacity,
         log.width
       )
-      redis.call('SETRANGE', log.key, 0, header)
-      redis.call('PEXPIRE', log.key, lifetime)
+      redis.call("SETRANGE", log.key, 0, header)
+      redis.call("PEXPIRE", log.key, lifetime)
     end
   end,
 

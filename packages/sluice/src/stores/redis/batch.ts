@@ -214,8 +214,7 @@ class Call {
     const keys: string[] = [];
     const args: (string | number)[] = ["consume", now];
     for (const [gate, section] of this.#sections) {
-      args.push(...gate.encoded);
-      const count = args.push(section.size) - 1;
+      const count = args.push(gate.encoded, section.size) - 1;
       let plain = true;
       for (const [key, callers] of section) {
         gate.pushKeys(keys, key);
@@ -295,15 +294,27 @@ function answerKey(
   for (const part of parts) if (!part.logged) loadRow(part.row, textOf(reply[at++]));
   const only = parts[0] as Part;
   if (parts.length === 1 && !only.logged) {
+    let refused = 0;
     for (const { cost, count, resolve } of callers) {
-      let granted = 0;
       let answer = stepOnce(only, now, cost);
-      while (answer.start <= now && ++granted < count) answer = stepOnce(only, now, cost);
+      let granted = answer.start <= now ? 1 : 0;
+      // as in the script: many calls at one moment cost what one call of their sum does
+      const more = granted * Math.min(count - 1, Math.floor(answer.remaining / cost));
+      if (more > 0) {
+        answer = stepOnce(only, now, cost * more);
+        granted += more;
+      }
       const allowed = granted > 0;
       const wait = allowed ? 0 : answer.start - now;
       const reset = Math.max(0, answer.resetAt - now);
-      if (allowed) gate.changed(tag);
-      else gate.denied(tag, cost, wait, now, sent);
+      if (allowed) {
+        refused = 0;
+        gate.changed(tag);
+      } else if (cost !== refused) {
+        // the same question finds the same answer
+        refused = cost;
+        gate.denied(tag, cost, wait, now, sent);
+      }
       resolve(decideOne(policies, allowed, wait, answer.remaining, reset), granted, now);
     }
     return at;

@@ -90,7 +90,11 @@ const expectInTime = (outcomes: Record<string, Timed<unknown>>): void => {
 };
 const expectFailed = (outcomes: Record<string, Timed<unknown>>): void => {
   const others = Object.entries(outcomes).filter(([, { error }]) => !(error instanceof StoreError));
-  expect(others.map(([name, { error, value }]) => `${name}: ${String(error ?? JSON.stringify(value))}`)).toEqual([]);
+  expect(
+    others.map(
+      ([name, { error, value }]) => `${name}: ${error instanceof Error ? error.message : JSON.stringify(value)}`,
+    ),
+  ).toEqual([]);
 };
 
 /** Asks until the store answers; ms it took. */

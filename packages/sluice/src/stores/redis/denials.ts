@@ -7,6 +7,9 @@ interface Denial {
   /** µs on the local clock: when the findings were true at the latest. */
   readonly learned: number;
   readonly findings: FindingsAfter;
+  /** µs on the local clock: what was found last, and when; callers of one turn share it. */
+  asked: number;
+  found: number[];
 }
 
 /** What the store would find so many µs after it answered, if nobody else asks. */
@@ -47,7 +50,11 @@ export class Denials {
       this.#denials.delete(tag);
       return undefined;
     }
-    return denial.findings(now - denial.learned);
+    if (now !== denial.asked) {
+      denial.asked = now;
+      denial.found = denial.findings(now - denial.learned);
+    }
+    return denial.found;
   }
 
   /** The store refused `cost` for `wait` µs, asked at `sent` on the local clock. */
@@ -61,7 +68,7 @@ export class Denials {
       const [oldest] = this.#denials.keys();
       this.#denials.delete(oldest as string);
     }
-    this.#denials.set(tag, { cost, until, learned: this.#exact.now(), findings });
+    this.#denials.set(tag, { cost, until, learned: this.#exact.now(), findings, asked: Number.NaN, found: [] });
   }
 
   /** Something was spent: the store would answer otherwise now. */

@@ -1,8 +1,8 @@
 -- The one script of the Redis store: reads rows, runs the steps in order, writes back what changed.
 --
 -- KEYS: the rows of the asks, in order; for each ask one key for each policy of its limiter. All in one slot.
--- ARGV: a verb, the moment (µs; 0 for the server's own clock), then what the verb reads. A limiter is written as the
---   number of its policies and for each: algorithm, number of parameters, parameters.
+-- ARGV: a verb, the moment (µs; 0 for the server's own clock), then what the verb reads. A limiter is written in
+--   JSON, as a list of its policies, each a list of its parameters and, last, its algorithm.
 --   consume  sections, one a limiter: limiter, number of keys (negative: each is asked once, at a cost of 1), then for
 --            each key its runs: cost and count (asked `count` times), the count negative when another run follows
 --   decide   longest wait (-1 to look only), number of asks, for each: cost, limiter; all are granted, or none
@@ -39,34 +39,41 @@ end
 local now = tonumber(ARGV[2])
 local margin = 3600000
 if now == 0 then
-  local time = redis.call('TIME')
+  local time = redis.call("TIME")
   now = time[1] * 1000000 + time[2]
   margin = 100
 end
 
 local function limiter()
-  local policies = {}
-  for index = 1, number() do
-    local policy = { algorithm = algorithm(read()) }
-    for place = 1, number() do
-      policy[place] = number()
-    end
-    policies[index] = policy
+  local policies = cjson.decode(read())
+  for index = 1, #policies do
+    local policy = policies[index]
+    policy.algorithm = algorithm(policy[#policy])
   end
   return policies
 end
 
+local call, format, match, tonumber = redis.call, string.format, string.match, tonumber
+
+-- in ms, as text: Redis writes numbers out more slowly, and would round this one
 local function lifetime(resetAt)
-  return math.max(1, math.ceil((resetAt - now) / 1000)) + margin
+  return format("%d", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)
 end
 
+-- What a row says in text: its columns, without the zeros at the end. Most have one or two.
 local function fill(row, value)
-  row[1], row[2], row[3], row[4], row[5] = tonumber(value) or 0, 0, 0, 0, 0
-  if value and string.find(value, ' ', 1, true) then
-    local column = 0
-    for text in string.gmatch(value, '%S+') do
-      column = column + 1
-      row[column] = tonumber(text)
+  local one = tonumber(value)
+  row[1], row[2], row[3], row[4], row[5] = one or 0, 0, 0, 0, 0
+  if value and not one then
+    local first, second = match(value, "^(%d+) (%d+)$")
+    if first then
+      row[1], row[2] = tonumber(first), tonumber(second)
+    else
+      local column = 0
+      for text in string.gmatch(value, "%S+") do
+        column = column + 1
+        row[column] = tonumber(text) or 0
+      end
     end
   end
   return row
@@ -81,21 +88,16 @@ local function open(key, policy)
   if program.open then
     return program.open(key, policy)
   end
-  return newRow(key, redis.call('GET', key))
+  return newRow(key, redis.call("GET", key))
 end
 
-local function write(key, row, resetAt)
-  local value = string.format('%d', row[1])
-  if row[2] ~= 0 or row[3] ~= 0 or row[4] ~= 0 or row[5] ~= 0 then
-    local last = 5
-    while row[last] == 0 do
-      last = last - 1
-    end
-    for column = 2, last do
-      value = value .. string.format(' %d', row[column])
-    end
-  end
-  redis.call('SET', key, value, 'PX', string.format('%d', lifetime(resetAt)))
+local formats = { "%d", "%d %d", "%d %d %d", "%d %d %d %d", "%d %d %d %d %d" }
+
+-- what is kept of a row, and for how long
+local function written(row, resetAt)
+  local one, two, three, four, five = row[1], row[2], row[3], row[4], row[5]
+  local columns = five ~= 0 and 5 or four ~= 0 and 4 or three ~= 0 and 3 or two ~= 0 and 2 or 1
+  return format(formats[columns], one, two, three, four, five), lifetime(resetAt)
 end
 
 local function save(state, policy)
@@ -104,7 +106,8 @@ local function save(state, policy)
   if program.save then
     program.save(state, lifetime(resetAt))
   else
-    write(state.key, state, resetAt)
+    local value, expiry = written(state, resetAt)
+    call("SET", state.key, value, "PX", expiry)
   end
 end
 
@@ -146,7 +149,7 @@ local function consume(states, policies, asked, cost)
   return granted, starts
 end
 
-if verb == 'consume' then
+if verb == "consume" then
   local at = 0
   while arguments < #ARGV do
     local policies = limiter()
@@ -156,21 +159,29 @@ if verb == 'consume' then
     local plain = keys < 0
     local program = only.algorithm
     if plain and count == 1 and not program.open then
-      -- the common call: one policy, one row, a cost of 1
+      -- the common call: one policy, one row each, a cost of 1; all new keys are written alike
+      local step, resetAt = program.step, program.resetAt
       local row = {}
-      local call, step, resetAt = redis.call, program.step, program.resetAt
+      local newValue, newExpiry
       local told = #reply
-      for _ = 1, -keys do
-        at = at + 1
-        told = told + 1
-        local key = KEYS[at]
-        local value = call('GET', key)
-        reply[told] = value
-        row.changed = false
-        if step(fill(row, value), now, now, now, 1, only) <= now or row.changed then
-          write(key, row, resetAt(row, only))
+      local values = call("MGET", unpack(KEYS, at + 1, at - keys))
+      for index = 1, -keys do
+        local value = values[index]
+        reply[told + index] = value
+        if value or not newValue then
+          row.changed = false
+          if step(fill(row, value), now, now, now, 1, only) <= now or row.changed then
+            local text, expiry = written(row, resetAt(row, only))
+            call("SET", KEYS[at + index], text, "PX", expiry)
+            if not value then
+              newValue, newExpiry = text, expiry
+            end
+          end
+        else
+          call("SET", KEYS[at + index], newValue, "PX", newExpiry)
         end
       end
+      at = at - keys
     else
       for _ = 1, math.abs(keys) do
         local states = {}
@@ -201,7 +212,7 @@ if verb == 'consume' then
       end
     end
   end
-elseif verb == 'decide' then
+elseif verb == "decide" then
   local maxWait = number()
   local asks = {}
   local start = now
@@ -238,7 +249,7 @@ elseif verb == 'decide' then
       end
     end
   end
-elseif verb == 'amend' then
+elseif verb == "amend" then
   local delta = number()
   for index, policy in ipairs(limiter()) do
     local state = open(KEYS[index], policy)
@@ -257,14 +268,14 @@ elseif verb == 'amend' then
       reply[#reply + 1] = state.was
     end
   end
-elseif verb == 'undo' then
+elseif verb == "undo" then
   local cost = number()
   for index, policy in ipairs(limiter()) do
     local state = open(KEYS[index], policy)
     local before, after, stamp = read(), read(), number()
     if state.was and state.was == after then
-      if before == '' then
-        redis.call('DEL', KEYS[index])
+      if before == "" then
+        redis.call("DEL", KEYS[index])
       else
         save(newRow(state.key, before), policy)
       end
@@ -274,7 +285,7 @@ elseif verb == 'undo' then
     end
   end
 else
-  return redis.error_reply('ERR unknown verb')
+  return redis.error_reply("ERR unknown verb")
 end
 
 return reply

@@ -49,7 +49,7 @@ export class RedisGate implements Gate {
   readonly policies: readonly Policy[];
   readonly parts: readonly Part[];
   /** As the script reads it. */
-  readonly encoded: readonly (string | number)[];
+  readonly encoded: string;
   /** What a reply tells of one key, and of each further run of calls on it. */
   readonly figures: number;
   readonly figuresPerRun: number;
@@ -226,7 +226,7 @@ export class RedisGate implements Gate {
     const keys: string[] = [];
     this.pushKeys(keys, tag);
     const [name, ...figures] = verb;
-    const args = [name as string, now(), ...figures, ...this.encoded, ...rest];
+    const args = [name as string, now(), ...figures, this.encoded, ...rest];
     const asked = this.#correct(tag, link.run(script, keys, args, keys[0] as string));
     const reply = await withDeadline(asked, timeout, nobody, () => link.late());
     return checkedReply(reply, name === "amend" ? this.figures : 0);

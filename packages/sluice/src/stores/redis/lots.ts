@@ -89,10 +89,14 @@ export class Lots {
     // one at a time: what another brought would be lost
     if (lot?.pending) return;
     const sent = this.#clock.now();
+    if (lot !== undefined && lot.left > 0) {
+      tell(lot, decision, sent);
+      return;
+    }
     const grown = lot === undefined ? 1 : lot.size * 2;
     const size = Math.min(grown, this.#options.max, Math.floor(decision.remaining / share));
-    if (size < 1 || (lot !== undefined && lot.left > 0)) {
-      if (size < 1) this.#lots.delete(tag);
+    if (size < 1) {
+      this.#lots.delete(tag);
       return;
     }
     const next: Lot = {
@@ -109,21 +113,16 @@ export class Lots {
     this.#remember(tag, next);
     const taking = fetch(size);
     this.#fetching.add(taking);
-    const {
-      decision: after,
-      granted,
-      now,
-    } = await taking.finally(() => {
-      this.#fetching.delete(taking);
+    try {
+      const { decision: after, granted, now } = await taking;
+      next.stamp = now;
+      next.left = granted;
+      next.until = sent + this.#options.maxAge;
+      tell(next, after, this.#clock.now());
+    } finally {
       next.pending = false;
-    });
-    next.stamp = now;
-    next.left = granted;
-    next.until = sent + this.#options.maxAge;
-    next.learned = this.#clock.now();
-    next.remaining = after.remaining;
-    next.reset = after.resetAfter * 1000;
-    if (after.parts.length > 1) next.parts = after.parts;
+      this.#fetching.delete(taking);
+    }
   }
 
   forget(tag: string): void {
@@ -150,4 +149,12 @@ export class Lots {
     }
     this.#lots.set(tag, lot);
   }
+}
+
+/** What the store says remains behind a lot. */
+function tell(lot: Lot, { remaining, resetAfter, parts }: Decision, now: number): void {
+  lot.learned = now;
+  lot.remaining = remaining;
+  lot.reset = resetAfter * 1000;
+  if (parts.length > 1) lot.parts = parts;
 }

@@ -235,11 +235,11 @@ export const limiterScript: Script = {
     "}\n" +
     "end,\n" +
     "[\"sliding-window\"] = function()\n" +
-    "local headerFormat = '>ddddI4I4I4I4'\n" +
+    "local headerFormat = \">ddddI4I4I4I4\"\n" +
     "local headerSize = 48\n" +
     "local stampRange = 281474976710656\n" +
     "local function callFormat(width)\n" +
-    "return width == 8 and '>I6I2' or '>I6I6'\n" +
+    "return width == 8 and \">I6I2\" or \">I6I6\"\n" +
     "end\n" +
     "local function costRange(width)\n" +
     "return width == 8 and 65536 or stampRange\n" +
@@ -249,16 +249,16 @@ export const limiterScript: Script = {
     "end\n" +
     "local function callAt(log, index)\n" +
     "local offset = offsetOf(log, index)\n" +
-    "local bytes = redis.call('GETRANGE', log.key, offset, offset + log.width - 1)\n" +
+    "local bytes = redis.call(\"GETRANGE\", log.key, offset, offset + log.width - 1)\n" +
     "local kept, sum = struct.unpack(callFormat(log.width), bytes)\n" +
     "return log.newest - (log.newest % stampRange - kept) % stampRange, sum\n" +
     "end\n" +
     "local function writeCall(log, index, stamp, sum)\n" +
-    "redis.call('SETRANGE', log.key, offsetOf(log, index), struct.pack(callFormat(log.width), stamp % stampRange, sum))\n" +
+    "redis.call(\"SETRANGE\", log.key, offsetOf(log, index), struct.pack(callFormat(log.width), stamp % stampRange, sum))\n" +
     "end\n" +
     "local function readAll(log)\n" +
     "local stamps, sums = {}, {}\n" +
-    "local ring = redis.call('GETRANGE', log.key, headerSize, -1)\n" +
+    "local ring = redis.call(\"GETRANGE\", log.key, headerSize, -1)\n" +
     "local form = callFormat(log.width)\n" +
     "for index = 1, log.count do\n" +
     "local kept, sum = struct.unpack(form, ring, ((log.first + index - 1) % log.capacity) * log.width + 1)\n" +
@@ -277,7 +277,7 @@ export const limiterScript: Script = {
     "log.first = 0\n" +
     "log.count = #stamps\n" +
     "log.capacity = #stamps + spare\n" +
-    "redis.call('SET', log.key, string.rep('\\0', headerSize) .. table.concat(calls) .. string.rep('\\0', spare * width))\n" +
+    "redis.call(\"SET\", log.key, string.rep(\"\\0\", headerSize) .. table.concat(calls) .. string.rep(\"\\0\", spare * width))\n" +
     "log.changed = true\n" +
     "end\n" +
     "local function between(log, from, to)\n" +
@@ -449,7 +449,7 @@ export const limiterScript: Script = {
     "end\n" +
     "return {\n" +
     "open = function(key, p)\n" +
-    "local header = redis.call('GETRANGE', key, 0, headerSize - 1)\n" +
+    "local header = redis.call(\"GETRANGE\", key, 0, headerSize - 1)\n" +
     "local log = { key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0 }\n" +
     "local width = p[3] <= 65535 and 8 or 12\n" +
     "log.width = width\n" +
@@ -487,8 +487,8 @@ export const limiterScript: Script = {
     "log.capacity,\n" +
     "log.width\n" +
     ")\n" +
-    "redis.call('SETRANGE', log.key, 0, header)\n" +
-    "redis.call('PEXPIRE', log.key, lifetime)\n" +
+    "redis.call(\"SETRANGE\", log.key, 0, header)\n" +
+    "redis.call(\"PEXPIRE\", log.key, lifetime)\n" +
     "end\n" +
     "end,\n" +
     "step = function(log, clock, earliest, latest, cost, p)\n" +
@@ -533,16 +533,19 @@ export const limiterScript: Script = {
     "local TAT, PART, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5\n" +
     "local horizon = 4503599627370496\n" +
     "local function ticks(cost, p)\n" +
-    "return cost * p[2] + math.ceil(cost * p[3] / p[4])\n" +
+    "local parts = cost * p[3]\n" +
+    "if parts < p[4] then\n" +
+    "return cost * p[2], parts\n" +
+    "end\n" +
+    "local part = parts % p[4]\n" +
+    "return cost * p[2] + (parts - part) / p[4], part\n" +
     "end\n" +
     "local function earliestOf(row, p)\n" +
     "return row[TAT] - p[5] + (row[PART] > p[6] and 1 or 0)\n" +
     "end\n" +
     "local function heal(row, clock, p)\n" +
-    "local seen\n" +
-    "if row[SEEN] > 0 or row[LATEST] > 0 then\n" +
-    "seen = row[SEEN]\n" +
-    "else\n" +
+    "local seen = row[SEEN]\n" +
+    "if seen == 0 and row[LATEST] == 0 then\n" +
     "seen = earliestOf(row, p)\n" +
     "end\n" +
     "if clock >= seen then\n" +
@@ -563,36 +566,26 @@ export const limiterScript: Script = {
     "end\n" +
     "return clock\n" +
     "end\n" +
-    "local function spend(row, start, cost, p)\n" +
-    "local tat = row[TAT]\n" +
+    "local function spend(row, start, whole, part, p)\n" +
+    "local tat, tatPart = row[TAT], row[PART]\n" +
     "if tat < start then\n" +
-    "tat = start\n" +
-    "row[PART] = 0\n" +
+    "tat, tatPart = start, 0\n" +
     "end\n" +
-    "tat = tat + cost * p[2]\n" +
-    "if p[3] > 0 then\n" +
-    "local part = row[PART] + (cost * p[3]) % p[4]\n" +
-    "tat = tat + math.floor(cost * p[3] / p[4])\n" +
-    "if part >= p[4] then\n" +
-    "tat = tat + 1\n" +
-    "part = part - p[4]\n" +
-    "end\n" +
-    "row[PART] = part\n" +
+    "tat, tatPart = tat + whole, tatPart + part\n" +
+    "if tatPart >= p[4] then\n" +
+    "tat, tatPart = tat + 1, tatPart - p[4]\n" +
     "end\n" +
     "row[TAT] = tat < horizon and tat or horizon\n" +
+    "row[PART] = tatPart\n" +
     "end\n" +
     "local function giveBack(row, now, stamp, cost, p)\n" +
     "local tat, tatPart = row[TAT], row[PART]\n" +
-    "local part = tatPart - (cost * p[3]) % p[4]\n" +
-    "row[TAT] = tat - cost * p[2] - math.floor(cost * p[3] / p[4])\n" +
-    "if part < 0 then\n" +
-    "row[TAT] = row[TAT] - 1\n" +
-    "part = part + p[4]\n" +
-    "end\n" +
-    "row[PART] = part\n" +
+    "local whole, part = ticks(cost, p)\n" +
+    "row[TAT] = tat - whole - (part > tatPart and 1 or 0)\n" +
+    "row[PART] = tatPart - part + (part > tatPart and p[4] or 0)\n" +
     "if stamp == row[LATEST] and stamp > now then\n" +
     "row[LATEST] = math.max(0, earliestOf(row, p))\n" +
-    "row[LEAST] = row[LEAST] - cost * p[2] - math.floor(cost * p[3] / p[4])\n" +
+    "row[LEAST] = row[LEAST] - whole\n" +
     "end\n" +
     "local least = row[LEAST]\n" +
     "if row[LATEST] > now and row[TAT] < least then\n" +
@@ -605,28 +598,23 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "local function affordable(count, whole, part, p)\n" +
-    "local needWhole = count * p[2] + math.floor(count * p[3] / p[4])\n" +
-    "return needWhole < whole or (needWhole == whole and (count * p[3]) % p[4] <= part)\n" +
+    "local needWhole, needPart = ticks(count, p)\n" +
+    "return needWhole < whole or (needWhole == whole and needPart <= part)\n" +
     "end\n" +
     "return {\n" +
     "columns = 5,\n" +
     "step = function(row, clock, earliest, latest, cost, p)\n" +
     "local now = heal(row, clock, p)\n" +
-    "local start = now\n" +
-    "if earliest > start then\n" +
-    "start = earliest\n" +
-    "end\n" +
+    "local start = earliest > now and earliest or now\n" +
     "if row[LATEST] > start then\n" +
     "start = row[LATEST]\n" +
     "end\n" +
+    "local whole, part = ticks(cost, p)\n" +
     "if cost > p[1] then\n" +
     "start = math.huge\n" +
     "else\n" +
-    "local due = row[TAT] + cost * p[2] - p[5]\n" +
-    "if p[4] > 1 then\n" +
-    "local part = row[PART] + (cost * p[3]) % p[4] - p[6]\n" +
-    "due = due + math.floor(cost * p[3] / p[4]) + (part > p[4] and 2 or part > 0 and 1 or 0)\n" +
-    "end\n" +
+    "local over = row[PART] + part - p[6]\n" +
+    "local due = row[TAT] + whole - p[5] + (over > p[4] and 2 or over > 0 and 1 or 0)\n" +
     "if due > start then\n" +
     "start = due < horizon and due or math.huge\n" +
     "end\n" +
@@ -635,7 +623,7 @@ export const limiterScript: Script = {
     "if (waits and start or clock) <= latest then\n" +
     "if waits then\n" +
     "local least = row[LATEST] > now and row[LEAST] or 0\n" +
-    "row[LEAST] = math.min(math.max(least, start) + ticks(cost, p), horizon)\n" +
+    "row[LEAST] = math.min(math.max(least, start) + whole + (part > 0 and 1 or 0), horizon)\n" +
     "row[SEEN] = now\n" +
     "row[LATEST] = start\n" +
     "else\n" +
@@ -643,22 +631,22 @@ export const limiterScript: Script = {
     "row[SEEN] = 0\n" +
     "row[LATEST] = 0\n" +
     "end\n" +
-    "spend(row, start, cost, p)\n" +
+    "spend(row, start, whole, part, p)\n" +
     "end\n" +
     "return waits and start or clock\n" +
     "end,\n" +
     "amend = function(row, clock, stamp, delta, p)\n" +
     "local now = heal(row, clock, p)\n" +
     "if delta > 0 then\n" +
-    "local cost = math.min(delta, p[7])\n" +
-    "spend(row, stamp == -1 and now or 0, cost, p)\n" +
+    "local whole, part = ticks(math.min(delta, p[7]), p)\n" +
+    "spend(row, stamp == -1 and now or 0, whole, part, p)\n" +
     "if row[LATEST] > now then\n" +
-    "row[LEAST] = math.min(row[LEAST] + ticks(cost, p), horizon)\n" +
+    "row[LEAST] = math.min(row[LEAST] + whole + (part > 0 and 1 or 0), horizon)\n" +
     "end\n" +
     "else\n" +
     "giveBack(row, now, stamp, math.min(-delta, p[7]), p)\n" +
     "end\n" +
-    "if row[TAT] > now + p[5] then\n" +
+    "if earliestOf(row, p) > now then\n" +
     "row[SEEN] = math.max(now, 1)\n" +
     "elseif row[LATEST] <= now then\n" +
     "row[SEEN] = 0\n" +
@@ -828,31 +816,35 @@ export const limiterScript: Script = {
     "local now = tonumber(ARGV[2])\n" +
     "local margin = 3600000\n" +
     "if now == 0 then\n" +
-    "local time = redis.call('TIME')\n" +
+    "local time = redis.call(\"TIME\")\n" +
     "now = time[1] * 1000000 + time[2]\n" +
     "margin = 100\n" +
     "end\n" +
     "local function limiter()\n" +
-    "local policies = {}\n" +
-    "for index = 1, number() do\n" +
-    "local policy = { algorithm = algorithm(read()) }\n" +
-    "for place = 1, number() do\n" +
-    "policy[place] = number()\n" +
-    "end\n" +
-    "policies[index] = policy\n" +
+    "local policies = cjson.decode(read())\n" +
+    "for index = 1, #policies do\n" +
+    "local policy = policies[index]\n" +
+    "policy.algorithm = algorithm(policy[#policy])\n" +
     "end\n" +
     "return policies\n" +
     "end\n" +
+    "local call, format, match, tonumber = redis.call, string.format, string.match, tonumber\n" +
     "local function lifetime(resetAt)\n" +
-    "return math.max(1, math.ceil((resetAt - now) / 1000)) + margin\n" +
+    "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)\n" +
     "end\n" +
     "local function fill(row, value)\n" +
-    "row[1], row[2], row[3], row[4], row[5] = tonumber(value) or 0, 0, 0, 0, 0\n" +
-    "if value and string.find(value, ' ', 1, true) then\n" +
+    "local one = tonumber(value)\n" +
+    "row[1], row[2], row[3], row[4], row[5] = one or 0, 0, 0, 0, 0\n" +
+    "if value and not one then\n" +
+    "local first, second = match(value, \"^(%d+) (%d+)$\")\n" +
+    "if first then\n" +
+    "row[1], row[2] = tonumber(first), tonumber(second)\n" +
+    "else\n" +
     "local column = 0\n" +
-    "for text in string.gmatch(value, '%S+') do\n" +
+    "for text in string.gmatch(value, \"%S+\") do\n" +
     "column = column + 1\n" +
-    "row[column] = tonumber(text)\n" +
+    "row[column] = tonumber(text) or 0\n" +
+    "end\n" +
     "end\n" +
     "end\n" +
     "return row\n" +
@@ -865,20 +857,13 @@ export const limiterScript: Script = {
     "if program.open then\n" +
     "return program.open(key, policy)\n" +
     "end\n" +
-    "return newRow(key, redis.call('GET', key))\n" +
+    "return newRow(key, redis.call(\"GET\", key))\n" +
     "end\n" +
-    "local function write(key, row, resetAt)\n" +
-    "local value = string.format('%d', row[1])\n" +
-    "if row[2] ~= 0 or row[3] ~= 0 or row[4] ~= 0 or row[5] ~= 0 then\n" +
-    "local last = 5\n" +
-    "while row[last] == 0 do\n" +
-    "last = last - 1\n" +
-    "end\n" +
-    "for column = 2, last do\n" +
-    "value = value .. string.format(' %d', row[column])\n" +
-    "end\n" +
-    "end\n" +
-    "redis.call('SET', key, value, 'PX', string.format('%d', lifetime(resetAt)))\n" +
+    "local formats = { \"%d\", \"%d %d\", \"%d %d %d\", \"%d %d %d %d\", \"%d %d %d %d %d\" }\n" +
+    "local function written(row, resetAt)\n" +
+    "local one, two, three, four, five = row[1], row[2], row[3], row[4], row[5]\n" +
+    "local columns = five ~= 0 and 5 or four ~= 0 and 4 or three ~= 0 and 3 or two ~= 0 and 2 or 1\n" +
+    "return format(formats[columns], one, two, three, four, five), lifetime(resetAt)\n" +
     "end\n" +
     "local function save(state, policy)\n" +
     "local program = policy.algorithm\n" +
@@ -886,7 +871,8 @@ export const limiterScript: Script = {
     "if program.save then\n" +
     "program.save(state, lifetime(resetAt))\n" +
     "else\n" +
-    "write(state.key, state, resetAt)\n" +
+    "local value, expiry = written(state, resetAt)\n" +
+    "call(\"SET\", state.key, value, \"PX\", expiry)\n" +
     "end\n" +
     "end\n" +
     "local function report(state, policy, granted, start, moment)\n" +
@@ -921,7 +907,7 @@ export const limiterScript: Script = {
     "end\n" +
     "return granted, starts\n" +
     "end\n" +
-    "if verb == 'consume' then\n" +
+    "if verb == \"consume\" then\n" +
     "local at = 0\n" +
     "while arguments < #ARGV do\n" +
     "local policies = limiter()\n" +
@@ -931,20 +917,28 @@ export const limiterScript: Script = {
     "local plain = keys < 0\n" +
     "local program = only.algorithm\n" +
     "if plain and count == 1 and not program.open then\n" +
+    "local step, resetAt = program.step, program.resetAt\n" +
     "local row = {}\n" +
-    "local call, step, resetAt = redis.call, program.step, program.resetAt\n" +
+    "local newValue, newExpiry\n" +
     "local told = #reply\n" +
-    "for _ = 1, -keys do\n" +
-    "at = at + 1\n" +
-    "told = told + 1\n" +
-    "local key = KEYS[at]\n" +
-    "local value = call('GET', key)\n" +
-    "reply[told] = value\n" +
+    "local values = call(\"MGET\", unpack(KEYS, at + 1, at - keys))\n" +
+    "for index = 1, -keys do\n" +
+    "local value = values[index]\n" +
+    "reply[told + index] = value\n" +
+    "if value or not newValue then\n" +
     "row.changed = false\n" +
     "if step(fill(row, value), now, now, now, 1, only) <= now or row.changed then\n" +
-    "write(key, row, resetAt(row, only))\n" +
+    "local text, expiry = written(row, resetAt(row, only))\n" +
+    "call(\"SET\", KEYS[at + index], text, \"PX\", expiry)\n" +
+    "if not value then\n" +
+    "newValue, newExpiry = text, expiry\n" +
     "end\n" +
     "end\n" +
+    "else\n" +
+    "call(\"SET\", KEYS[at + index], newValue, \"PX\", newExpiry)\n" +
+    "end\n" +
+    "end\n" +
+    "at = at - keys\n" +
     "else\n" +
     "for _ = 1, math.abs(keys) do\n" +
     "local states = {}\n" +
@@ -975,7 +969,7 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
-    "elseif verb == 'decide' then\n" +
+    "elseif verb == \"decide\" then\n" +
     "local maxWait = number()\n" +
     "local asks = {}\n" +
     "local start = now\n" +
@@ -1012,7 +1006,7 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
-    "elseif verb == 'amend' then\n" +
+    "elseif verb == \"amend\" then\n" +
     "local delta = number()\n" +
     "for index, policy in ipairs(limiter()) do\n" +
     "local state = open(KEYS[index], policy)\n" +
@@ -1030,14 +1024,14 @@ export const limiterScript: Script = {
     "reply[#reply + 1] = state.was\n" +
     "end\n" +
     "end\n" +
-    "elseif verb == 'undo' then\n" +
+    "elseif verb == \"undo\" then\n" +
     "local cost = number()\n" +
     "for index, policy in ipairs(limiter()) do\n" +
     "local state = open(KEYS[index], policy)\n" +
     "local before, after, stamp = read(), read(), number()\n" +
     "if state.was and state.was == after then\n" +
-    "if before == '' then\n" +
-    "redis.call('DEL', KEYS[index])\n" +
+    "if before == \"\" then\n" +
+    "redis.call(\"DEL\", KEYS[index])\n" +
     "else\n" +
     "save(newRow(state.key, before), policy)\n" +
     "end\n" +
@@ -1047,8 +1041,8 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "else\n" +
-    "return redis.error_reply('ERR unknown verb')\n" +
+    "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "a854bc05b3a1d2e363e7012fdbf2a694dac3cf92",
+  sha: "d3adfbda345afa39d7592fb9b43876cafcaea1b6",
 };

@@ -166,7 +166,7 @@ class RedisDriver implements Driver {
     ];
     asks.forEach(({ gate, cost }, index) => {
       (gate as RedisGate).pushKeys(keys, tags[index] as string);
-      args.push(cost, ...(gate as RedisGate).encoded);
+      args.push(cost, (gate as RedisGate).encoded);
     });
     const figures = asks.reduce((sum, { gate }) => sum + (gate as RedisGate).figures, 0);
     const asked = link.run(script, keys, args, keys[0] as string).then((reply) => checkedReply(reply, figures));
@@ -213,10 +213,10 @@ function verdictOf(
         findings[to] = logFigures(reply, at).wait;
         at += figuresPerLog;
         own[place] = null;
-        start = Math.max(start, now + (findings[to] as number));
+        start = Math.max(start, now + findings[to]);
       } else {
         own[place] = textOf(reply[at++]);
-        loadRow(part.row, own[place] as string | null);
+        loadRow(part.row, own[place]);
         start = Math.max(start, look(part, now, (asks[index] as Ask).cost, findings, to));
       }
       (befores[index] as string[])[place] = own[place] ?? "";

@@ -42,15 +42,12 @@ export function partsOf(policies: readonly Policy[]): readonly Part[] {
 }
 
 /** A limiter as the script reads it. */
-export function encodeLimiter(policies: readonly Policy[]): readonly (string | number)[] {
-  return [
-    policies.length,
-    ...policies.flatMap((policy) => {
-      const { algorithm, parameters } = ruleOf(policy);
-      const numbers = algorithm.encode(parameters);
-      return [algorithm.name, numbers.length, ...numbers];
-    }),
-  ];
+export function encodeLimiter(policies: readonly Policy[]): string {
+  const rules = policies.map((policy) => {
+    const { algorithm, parameters } = ruleOf(policy);
+    return [...algorithm.encode(parameters), algorithm.name];
+  });
+  return JSON.stringify(rules);
 }
 
 export function loadRow(row: Row, text: RowText): void {
@@ -86,7 +83,7 @@ export function checkedReply(reply: unknown, figures: number): readonly unknown[
 
 /** A reply's value as text; nothing where there was no row. */
 export function textOf(value: unknown): RowText {
-  return value === null || value === undefined ? null : String(value);
+  return value === null || value === undefined ? null : String(value as string | number);
 }
 
 /** Asks the row that is loaded, granting nothing; writes the findings at `at` and returns the start. */

@@ -1,0 +1,165 @@
+// One scenario of one semaphore in a process of its own; prints one line of JSON.
+import { Redis } from "ioredis";
+import pLimit from "p-limit";
+import { Semaphore as RedisSemaphore } from "redis-semaphore";
+import { semaphore } from "../../packages/sluice/dist/semaphore/semaphore.js";
+import { redisStore } from "../../packages/sluice/dist/stores/redis/redis.js";
+
+const { scenario, library, url, quick } = JSON.parse(process.argv[2]);
+const sleep = (time) => new Promise((resolve) => setTimeout(resolve, time));
+const empty = async () => {};
+const clients = [];
+const connect = () => {
+  const client = new Redis(url);
+  clients.push(client);
+  return client;
+};
+
+/** `hold(task)` of a semaphore with so many permits on a server; each call may come from another process. */
+const shared = {
+  sluice(permits) {
+    const gate = semaphore({ permits, store: redisStore(connect()), name: "bench", timeout: "5s" });
+    return { hold: (task) => gate.run("key", task), close: () => gate.close() };
+  },
+  "redis-semaphore"(permits) {
+    const client = connect();
+    return {
+      // one object holds one permit at a time
+      async hold(task) {
+        const gate = new RedisSemaphore(client, "bench", permits, { acquireTimeout: 60_000 });
+        await gate.acquire();
+        try {
+          return await task();
+        } finally {
+          await gate.release();
+        }
+      },
+      close: async () => {},
+    };
+  },
+};
+
+/** Resolves once a permit is held, with the function that releases it. */
+function occupy(gate) {
+  return new Promise((resolve, reject) => {
+    const held = gate.hold(
+      () =>
+        new Promise((end) => {
+          resolve(() => {
+            end();
+            return held;
+          });
+        }),
+    );
+    held.catch(reject);
+  });
+}
+
+async function medianOf(times, once) {
+  const figures = [];
+  for (let round = 0; round < times; round++) {
+    await sleep(2);
+    figures.push(await once());
+  }
+  return figures.toSorted((one, other) => one - other)[times >> 1];
+}
+
+async function commandsOf(client) {
+  const stats = (await client.info("commandstats")).matchAll(/calls=(\d+)/g);
+  return Array.from(stats, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
+}
+
+const scenarios = {
+  /** Empty tasks one after the other: tasks a second. */
+  async uncontended() {
+    const gate = semaphore({ permits: 1 });
+    const limit = pLimit(1);
+    const call = library === "sluice" ? () => gate.run("key", empty) : () => limit(empty);
+    const tasks = quick ? 100_000 : 1_000_000;
+    for (let task = 0; task < tasks / 5; task++) await call();
+    const start = performance.now();
+    for (let task = 0; task < tasks; task++) await call();
+    return { rate: (tasks / (performance.now() - start)) * 1000 };
+  },
+
+  /** Fifty contend for five permits with empty tasks: tasks a second. */
+  async contended() {
+    const gates = Array.from({ length: 5 }, () => shared[library](5));
+    const end = performance.now() + (quick ? 1000 : 5000);
+    let tasks = 0;
+    const start = performance.now();
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        while (performance.now() < end) {
+          await gates[index % gates.length].hold(empty);
+          tasks += 1;
+        }
+      }),
+    );
+    const rate = (tasks / (performance.now() - start)) * 1000;
+    await Promise.all(gates.map((gate) => gate.close()));
+    return { rate };
+  },
+
+  /** Fifty come at once for five permits, each with one empty task, until all are done; again and again: tasks a second. */
+  async burst() {
+    const gates = Array.from({ length: 5 }, () => shared[library](5));
+    const end = performance.now() + (quick ? 1000 : 5000);
+    let tasks = 0;
+    const start = performance.now();
+    while (performance.now() < end) {
+      await Promise.all(Array.from({ length: 50 }, (_, index) => gates[index % gates.length].hold(empty)));
+      tasks += 50;
+    }
+    const rate = (tasks / (performance.now() - start)) * 1000;
+    await Promise.all(gates.map((gate) => gate.close()));
+    return { rate };
+  },
+
+  /** Fifty wait for what one holds: commands a second on the server. */
+  async idle() {
+    const gates = Array.from({ length: 5 }, () => shared[library](1));
+    const admin = connect();
+    const release = await occupy(gates[0]);
+    const line = Array.from({ length: 50 }, (_, index) => gates[index % gates.length].hold(empty));
+    await sleep(1000);
+    const before = await commandsOf(admin);
+    const seconds = quick ? 4 : 12;
+    await sleep(seconds * 1000);
+    const commands = (await commandsOf(admin)) - before;
+    await Promise.all([release(), ...line]);
+    await Promise.all(gates.map((gate) => gate.close()));
+    return { rate: commands / seconds };
+  },
+
+  /** From `release` in one process to the permit in another, and the round trip of a script that does nothing: ms. */
+  async handover() {
+    const times = quick ? 200 : 1000;
+    const client = connect();
+    const roundTrip = await medianOf(times, async () => {
+      const start = performance.now();
+      await client.eval("return 1", 0);
+      return performance.now() - start;
+    });
+    const [one, other] = [shared[library](1), shared[library](1)];
+    const handover = await medianOf(times, async () => {
+      const release = await occupy(one);
+      let start;
+      let time;
+      const next = other.hold(async () => {
+        time = performance.now() - start;
+      });
+      await sleep(3);
+      start = performance.now();
+      await Promise.all([release(), next]);
+      return time;
+    });
+    await Promise.all([one.close(), other.close()]);
+    return { handover, roundTrip };
+  },
+};
+
+const figures = await scenarios[scenario]();
+console.log(JSON.stringify(figures));
+for (const client of clients) client.disconnect();
+process.exit(0);

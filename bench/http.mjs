@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+// What a limiter costs an HTTP service: each framework bare, with sluice, and with its usual limiter, in the same
+// interleaved rounds. Ratios are paired: each round's figure against the bare server of the same round. Needs a build.
+//
+//   node bench/http.mjs [--only express,fastify,hono,node,koa,redis] [--rounds 7] [--seconds 3] [--quick] [--write]
+import { parseArgs } from "node:util";
+import { startServer } from "../scripts/servers.mjs";
+import { interleave, machine, measure, median, short, spread, table, writeBlock } from "./harness.mjs";
+import { usualNames } from "./http/variants.mjs";
+
+const { values: given } = parseArgs({
+  options: {
+    only: { type: "string" },
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    quick: { type: "boolean", default: false },
+    write: { type: "boolean", default: false },
+  },
+});
+const rounds = Number(given.rounds ?? (given.quick ? 1 : 7));
+const seconds = Number(given.seconds ?? (given.quick ? 1 : 3));
+const child = new URL("./http/child.mjs", import.meta.url).pathname;
+
+/** What is compared, and how it is called. */
+const variants = {
+  express: ["bare", "sluice", "sluice, all headers", "usual", "usual, all headers"],
+  fastify: ["bare", "sluice", "sluice, all headers", "usual"],
+  hono: ["bare", "sluice", "sluice, all headers", "usual"],
+  node: ["bare", "sluice", "sluice, all headers"],
+  koa: ["bare", "sluice", "sluice, all headers"],
+};
+
+const rate = ({ rate: perSecond }) => perSecond;
+const nameOf = (framework, variant) => variant.replace("usual", usualNames[framework] ?? "usual");
+const paired = (figures, of, to, pick) =>
+  figures.get(of).map((figure, round) => pick(figure) / pick(figures.get(to)[round]));
+
+/** One table: a row for each variant, against the bare server and against the usual limiter. */
+function compared(framework, figures) {
+  const names = [...figures.keys()];
+  const rows = names.map((variant) => {
+    const own = figures.get(variant);
+    const usual = names.includes("usual") ? median(paired(figures, variant, "usual", rate)).toFixed(2) : "–";
+    const added = own.map(({ cpu }, round) => cpu - figures.get("bare")[round].cpu);
+    return [
+      nameOf(framework, variant),
+      spread(own.map(rate)),
+      median(paired(figures, variant, "bare", rate)).toFixed(2),
+      usual,
+      short(median(own.map(({ cpu }) => cpu))),
+      median(added).toFixed(1),
+      `${median(own.map(({ p50 }) => p50))} / ${median(own.map(({ p99 }) => p99))}`,
+    ];
+  });
+  const head = ["server", "requests/s", "× bare", "× usual", "CPU µs/request", "added µs", "p50 / p99, ms"];
+  return table(head, rows);
+}
+
+async function compareOn(name, extra = {}) {
+  const names = variants[name].filter((variant) => extra.redisUrl === undefined || !variant.includes("all headers"));
+  const task = (variant) => ({ framework: name, variant, connections: 50, seconds, ...extra });
+  process.stderr.write(`${name} `);
+  return compared(name, await interleave(names, rounds, (variant) => measure(child, task(variant))));
+}
+
+const sections = {
+  ...Object.fromEntries(
+    Object.keys(variants).map((name) => [name, async () => `### ${name}\n\n${await compareOn(name)}`]),
+  ),
+  async redis() {
+    const server = await startServer();
+    try {
+      const parts = [];
+      for (const name of Object.keys(usualNames)) {
+        const extra = { redisUrl: server.url, connections: 250 };
+        parts.push(`#### ${name}\n\n${await compareOn(name, extra)}`);
+      }
+      return `### On Redis, one hot address, 250 connections\n\n${parts.join("\n\n")}`;
+    } finally {
+      await server.stop();
+    }
+  },
+};
+
+const chosen = given.only?.split(",") ?? Object.keys(sections);
+const parts = [
+  `Machine: ${machine()}. ${rounds} rounds of ${seconds} s${given.quick ? ", quick: not to be quoted" : ""}.`,
+];
+for (const name of chosen) {
+  const section = sections[name];
+  if (section === undefined) throw new Error(`No section ${name}: choose from ${Object.keys(sections).join(", ")}.`);
+  parts.push(await section());
+}
+const report = parts.join("\n\n");
+process.stdout.write(`${report}\n`);
+if (given.write) writeBlock(new URL("./README.md", import.meta.url).pathname, "http", report);

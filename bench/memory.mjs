@@ -1,0 +1,139 @@
+#!/usr/bin/env node
+// The memory store against its peers: `npm run bench:memory -- [--quick] [--rounds 5] [--only hot,spread] [--write]
+// [--also path/to/another/build/index.js]`. Each figure is one fresh process; see README.md for the method.
+import { parseArgs } from "node:util";
+import { interleave, machine, measure, median, short, spread, table, writeBlock } from "./harness.mjs";
+import { peerNames, policyNames } from "./memory/libraries.mjs";
+
+const { values: given } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string", default: "5" },
+    only: { type: "string" },
+    also: { type: "string", multiple: true, default: [] },
+    write: { type: "boolean", default: false },
+  },
+});
+const rounds = given.quick ? 1 : Number(given.rounds);
+const child = new URL("./memory/child.mjs", import.meta.url).pathname;
+const ours = ["sluice", ...given.also.map((path) => `sluice=${new URL(path, `file://${process.cwd()}/`).pathname}`)];
+const all = [...ours, ...peerNames];
+
+/** Ten million keys take gigabytes. */
+const flags = ["--expose-gc", "--max-old-space-size=12288"];
+const ask = (task) => measure(child, { ...task, quick: given.quick }, { flags });
+const run = (libraries, task, times = rounds) =>
+  interleave(libraries, times, (library) => ask({ library, ...task(library) }));
+
+/** How sluice compares with the best peer, round by round: `higher` is better, or lower. */
+function against(figures, library, higher) {
+  const best = (round) => {
+    const peers = peerNames.map((peer) => figures.get(peer)[round]);
+    return higher ? Math.max(...peers) : Math.min(...peers);
+  };
+  return median(figures.get(library).map((figure, round) => figure / best(round)));
+}
+
+/** One column per figure of the same runs: title, how to pick it, unit and direction. */
+function compared(figures, columns) {
+  const head = ["library", ...columns.map(({ title }) => title)];
+  const picked = columns.map(
+    ({ pick }) => new Map([...figures].map(([library, runs]) => [library, runs.map((figure) => pick(figure))])),
+  );
+  const rows = [...figures.keys()].map((library) => [library, ...picked.map((column) => spread(column.get(library)))]);
+  const ratios = ours.map((library) => [
+    `**${library} / best peer of the round**`,
+    ...columns.map(({ higher }, index) => `**${against(picked[index], library, higher).toFixed(2)} ×**`),
+  ]);
+  return table(head, [...rows, ...ratios]);
+}
+
+const pickRate = ({ rate }) => rate;
+
+const sections = {
+  async hot() {
+    const admitted = await run(all, () => ({ scenario: "hot", setting: "plenty" }));
+    const refused = await run(all, () => ({ scenario: "hot", setting: "scarce" }));
+    const both = new Map(
+      all.map((library) => [
+        library,
+        admitted.get(library).map((figure, round) => [figure.rate, refused.get(library)[round].rate]),
+      ]),
+    );
+    const columns = [
+      { title: "admitted, calls/s", pick: ([rate]) => rate, higher: true },
+      { title: "refused, calls/s", pick: ([, rate]) => rate, higher: true },
+      { title: "refusal / admission, time", pick: ([yes, no]) => yes / no, higher: false },
+    ];
+    const flexible = peerNames.find((name) => name.startsWith("rate-limiter-flexible"));
+    const times = ours.map((library) => {
+      const ratio = median(admitted.get(library).map(({ rate }, round) => rate / admitted.get(flexible)[round].rate));
+      return `${library}: ${ratio.toFixed(1)} × rate-limiter-flexible, admitted.`;
+    });
+    return `### One hot key\n\n${compared(both, columns)}\n\n${times.join("\n")}`;
+  },
+
+  async spread() {
+    const figures = await run(all, () => ({ scenario: "spread" }));
+    const columns = [{ title: "calls/s", pick: pickRate, higher: true }];
+    return `### 100 000 keys at random\n\n${compared(figures, columns)}`;
+  },
+
+  async million() {
+    const figures = await run(all, () => ({ scenario: "million" }));
+    const columns = [
+      { title: "inserted, keys/s", pick: ({ insert }) => insert, higher: true },
+      { title: "touched at random by fresh strings, calls/s", pick: ({ touch }) => touch, higher: true },
+      { title: "heap and typed arrays, bytes/key", pick: ({ bytes }) => bytes, higher: false },
+    ];
+    return `### ${given.quick ? "200 000" : "1 000 000"} keys\n\n${compared(figures, columns)}`;
+  },
+
+  async longest() {
+    const figures = await run(all, () => ({ scenario: "longest" }), Math.min(rounds, 3));
+    const columns = [{ title: "longest call, ms", pick: ({ longest }) => longest, higher: false }];
+    return `### The longest call while ${given.quick ? "one" : "ten"} million keys are inserted\n\n${compared(figures, columns)}`;
+  },
+
+  async log() {
+    const rows = [];
+    for (const [calls, keys] of [
+      [10, 100_000],
+      [1000, 1000],
+      [10_000, 100],
+      [100_000, 10],
+    ]) {
+      const figures = await run(ours, () => ({ scenario: "log", calls, keys }), Math.min(rounds, 3));
+      rows.push([
+        calls.toLocaleString("en"),
+        ...ours.map((library) => spread(figures.get(library).map((f) => f.bytes))),
+      ]);
+    }
+    return `### Exact sliding window: bytes per logged call, beyond the key\n\n${table(["calls per key", ...ours], rows)}`;
+  },
+
+  async algorithms() {
+    const rows = [];
+    for (const policy of policyNames) {
+      const exact = policy === "sliding window";
+      const admitted = await run(ours, () => ({ scenario: "hot", setting: exact ? "brief" : "plenty", policy }));
+      const refused = await run(ours, () => ({ scenario: "hot", setting: "scarce", policy }));
+      const cell = (figures) => ours.map((library) => spread(figures.get(library).map(pickRate)));
+      rows.push([policy, ...cell(admitted), ...cell(refused)]);
+    }
+    const head = (verdict) => ours.map((library) => `${verdict}, calls/s${ours.length > 1 ? ` (${library})` : ""}`);
+    return `### All algorithms, one hot key\n\n${table(["policy", ...head("admitted"), ...head("refused")], rows)}`;
+  },
+};
+
+const chosen = given.only?.split(",") ?? Object.keys(sections);
+const parts = [`Machine: ${machine()}. ${rounds} rounds${given.quick ? ", quick: not to be quoted" : ""}.`];
+for (const name of chosen) {
+  const section = sections[name];
+  if (section === undefined) throw new Error(`No section ${name}: choose from ${Object.keys(sections).join(", ")}.`);
+  process.stderr.write(`${name} `);
+  parts.push(await section());
+}
+const report = parts.join("\n\n");
+process.stdout.write(`${report}\n`);
+if (given.write) writeBlock(new URL("./README.md", import.meta.url).pathname, "memory", report);

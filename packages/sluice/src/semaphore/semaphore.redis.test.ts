@@ -1,0 +1,610 @@
+import { randomUUID } from "node:crypto";
+import fc from "fast-check";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, inject, it, type TestContext } from "vitest";
+import { type Server, startServer } from "../../../../scripts/servers.mjs";
+import { type ClientLibrary, everyClient, type OpenClient } from "../../test/clients.js";
+import { until } from "../../test/cluster.js";
+import { soakSemaphore } from "../../test/soak/semaphore.js";
+import { ClosedError, LeaseLostError, MaxWaitExceededError, StoreError } from "../core/errors.js";
+import { driverOf, type ScriptHost, type Store, storeDriver } from "../core/store.js";
+import { redisStore } from "../stores/redis/redis.js";
+import { type Lease, type Semaphore, type SemaphoreOptions, semaphore } from "./semaphore.js";
+
+const sleep = (time: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, time));
+const elapsed = async (work: () => Promise<unknown>): Promise<number> => {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+};
+
+/** What a test does to a store. */
+interface Faults {
+  /** Messages are lost. */
+  deaf: boolean;
+  /** In place of sending a script with this verb. */
+  intercept: (verb: string, send: () => Promise<unknown>) => Promise<unknown>;
+  /** The verbs that were sent. */
+  readonly sent: string[];
+}
+
+/** The same store, on which things can go wrong. */
+function breakable(store: Store, subscribes = true): { store: Store; faults: Faults } {
+  const faults: Faults = { deaf: false, intercept: (_, send) => send(), sent: [] };
+  const driver = storeDriver(store);
+  const scripts = driver.scripts as ScriptHost;
+  const broken: ScriptHost = {
+    name: (limiter, part, key) => scripts.name(limiter, part, key),
+    publish: scripts.publish,
+    run: (script, keys, args, timeout) => {
+      faults.sent.push(String(args[0]));
+      return faults.intercept(String(args[0]), () => scripts.run(script, keys, args, timeout));
+    },
+    subscribe: subscribes
+      ? (channel, onMessage) =>
+          (scripts.subscribe as NonNullable<ScriptHost["subscribe"]>)(channel, (message) => {
+            if (!faults.deaf) onMessage(message);
+          })
+      : undefined,
+  };
+  const wrapped = Object.create(driver, { scripts: { value: broken } });
+  return { store: { kind: "broken", close: async () => {}, [driverOf]: wrapped } as Store, faults };
+}
+
+const libraries = everyClient();
+const [ioredis] = libraries as [ClientLibrary];
+const nodes = inject("cluster");
+const targets: { name: string; open: (library: ClientLibrary) => Promise<OpenClient> }[] = [
+  ...inject("servers").map(({ name, url }) => ({ name, open: (library: ClientLibrary) => library.open(url) })),
+  ...(nodes ? [{ name: "a cluster", open: (library: ClientLibrary) => library.openCluster(nodes) }] : []),
+];
+
+interface Fleet {
+  /** Of all its semaphores. */
+  readonly name: string;
+  /** A store with a client of its own. */
+  readonly store: () => Promise<Store>;
+  /** A semaphore, on a store of its own unless one is given. */
+  readonly join: (options: SemaphoreOptions) => Promise<Semaphore>;
+}
+
+/** What one test uses, as from several processes; closed when it is over. */
+function fleetOf(open: () => Promise<OpenClient>, onTestFinished: (close: () => Promise<void>) => void): Fleet {
+  const clients: OpenClient[] = [];
+  const gates: Semaphore[] = [];
+  onTestFinished(async () => {
+    await Promise.all(gates.map((gate) => gate.close()));
+    await Promise.all(clients.map((client) => client.close()));
+  });
+  const name = randomUUID();
+  const store = async (): Promise<Store> => {
+    const opened = await open();
+    clients.push(opened);
+    return redisStore(opened.client);
+  };
+  return {
+    name,
+    store,
+    join: async (options) => {
+      const gate = semaphore({ timeout: "5s", name, ...options, store: options.store ?? (await store()) });
+      gates.push(gate);
+      return gate;
+    },
+  };
+}
+
+const waiting = (gate: Semaphore, count: number): Promise<void> =>
+  until(async () => (await gate.inspect("key")).waiting === count);
+
+describe.concurrent.each(targets)("on $name", ({ open }) => {
+  const fleet = (context: TestContext): Fleet => fleetOf(() => open(ioredis), context.onTestFinished);
+
+  it("acquires and releases in one round trip each, without a subscription", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const lease = await gate.acquire("key");
+    expect(await gate.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 0 });
+    expect(await Promise.all([lease.release(), lease.release()])).toEqual([true, true]);
+    expect(await gate.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+    expect(faults.sent).toEqual(["take", "inspect", "release", "inspect"]);
+  });
+
+  it("S7: serves in the order in which they came, across processes", async (context) => {
+    const { join } = fleet(context);
+    const gates = await Promise.all(Array.from({ length: 3 }, () => join({ permits: 1 })));
+    const [first] = gates as [Semaphore];
+    const held = await first.acquire("key");
+    const order: number[] = [];
+    const done: Promise<void>[] = [];
+    for (let index = 0; index < 12; index++) {
+      done.push((gates[index % 3] as Semaphore).run("key", () => void order.push(index)));
+      await waiting(first, index + 1);
+    }
+    expect(await (gates[1] as Semaphore).tryAcquire("key")).toBeUndefined();
+    await held.release();
+    await Promise.all(done);
+    expect(order).toEqual(Array.from({ length: 12 }, (_, index) => index));
+  });
+
+  it("S1, S5, S9: holds never more than there are, all or nothing, with increasing tokens", async (context) => {
+    const { join } = fleet(context);
+    const gates = await Promise.all(Array.from({ length: 3 }, () => join({ permits: 4 })));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 20, maxLength: 40 }), async (sizes) => {
+        let out = 0;
+        const tokens: number[] = [];
+        await Promise.all(
+          sizes.map((permits, index) =>
+            (gates[index % 3] as Semaphore).run(
+              "key",
+              async (lease) => {
+                out += permits;
+                tokens.push(lease.token);
+                expect(out).toBeLessThanOrEqual(4);
+                await sleep(1);
+                out -= permits;
+              },
+              { permits },
+            ),
+          ),
+        );
+        expect(new Set(tokens).size).toBe(sizes.length);
+        expect(await (gates[0] as Semaphore).inspect("key")).toEqual({ permits: 4, held: 0, waiting: 0 });
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it("S6: those aborted at any moment keep nothing", async (context) => {
+    const { join } = fleet(context);
+    const gates = await Promise.all(Array.from({ length: 2 }, () => join({ permits: 2 })));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat({ max: 8 }), { minLength: 10, maxLength: 30 }), async (times) => {
+        const outcomes = times.map((time, index) => {
+          const controller = new AbortController();
+          setTimeout(() => controller.abort(new Error("enough")), time / 2);
+          const options = { permits: 1 + (index % 2), signal: controller.signal };
+          return (gates[index % 2] as Semaphore).run("key", () => sleep(1), options);
+        });
+        for (const outcome of await Promise.allSettled(outcomes)) {
+          if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ message: "enough" });
+        }
+        const all = await (gates[0] as Semaphore).acquire("key", { permits: 2, maxWait: "5s" });
+        expect(await all.release()).toBe(true);
+        await until(async () => {
+          const { held, waiting: left } = await (gates[0] as Semaphore).inspect("key");
+          return held + left === 0;
+        });
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it("regression 7: a holder that died gives its permit back within one lease, under steady traffic", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 2, lease: 1000 });
+    const dead = await gate.acquire("key", { renew: false });
+    const died = performance.now();
+    let both = 0;
+    while (both === 0 && performance.now() - died < 5000) {
+      const one = await gate.acquire("key");
+      const other = await gate.tryAcquire("key");
+      if (other !== undefined) both = performance.now() - died;
+      await other?.release();
+      await one.release();
+    }
+    expect(both).toBeGreaterThan(900);
+    expect(both).toBeLessThan(2000);
+    expect(dead.signal.aborted).toBe(true);
+  });
+
+  it("regression 8: after a late release there are as many permits as before, not one more", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 1, lease: 300 });
+    const late = await gate.acquire("key", { renew: false });
+    const next = await gate.acquire("key", { maxWait: "5s" });
+    expect(await late.release()).toBe(false);
+    expect(await late.renew()).toBe(false);
+    expect(await gate.tryAcquire("key")).toBeUndefined();
+    expect(await next.release()).toBe(true);
+    expect(await gate.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+  });
+
+  it("S2: one who waits gets the permit of a holder that died as soon as its lease ends", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 1, lease: 500 });
+    await gate.acquire("key", { renew: false });
+    const time = await elapsed(() => gate.acquire("key"));
+    expect(time).toBeGreaterThan(400);
+    expect(time).toBeLessThan(1500);
+  });
+
+  it("S4: a lease renews itself for as long as it is held", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 1, lease: 600 });
+    const other = await join({ permits: 1, lease: 600 });
+    const held = await gate.acquire("key");
+    await expect(other.acquire("key", { maxWait: 2500 })).rejects.toThrow(MaxWaitExceededError);
+    expect(held.signal.aborted).toBe(false);
+    expect(await held.renew()).toBe(true);
+    expect(await held.release()).toBe(true);
+    await expect(other.acquire("key", { maxWait: 0 })).resolves.toBeDefined();
+  });
+
+  it("S5: tokens increase also after the key was forgotten", async (context) => {
+    const { join, name } = fleet(context);
+    const opened = await open(ioredis);
+    try {
+      const client = opened.client as Redis;
+      const gate = await join({ permits: 1 });
+      let last = 0;
+      for (let round = 0; round < 10; round++) {
+        const lease = await gate.acquire("key");
+        expect(lease.token).toBeGreaterThan(last);
+        last = lease.token;
+        await lease.release();
+        const key = `sluice:${name}:semaphore:{key}`;
+        // a key lives on for a while, and not for ever
+        const ttl = await client.pttl(key);
+        expect(ttl).toBeGreaterThan(60_000);
+        expect(ttl).toBeLessThan(300_000);
+        expect(await client.del(key)).toBe(1);
+      }
+    } finally {
+      await opened.close();
+    }
+  });
+
+  it("S8: more permits reach those in line, fewer take none away", async (context) => {
+    const { join, store } = fleet(context);
+    const shared = await store();
+    const small = await join({ permits: 1, store: shared });
+    const large = await join({ permits: 3 });
+    const first = await small.acquire("key");
+    const later = [small.acquire("key"), small.acquire("key"), small.acquire("key")];
+    await waiting(small, 3);
+    expect(await large.tryAcquire("key")).toBeUndefined();
+    const [second, third] = await Promise.all(later.slice(0, 2));
+    expect(await large.inspect("key")).toEqual({ permits: 3, held: 3, waiting: 1 });
+    expect(await small.tryAcquire("key")).toBeUndefined();
+    expect(await small.inspect("key")).toEqual({ permits: 1, held: 3, waiting: 1 });
+    expect(await first.release()).toBe(true);
+    expect(await second?.release()).toBe(true);
+    expect(await small.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 1 });
+    expect(await third?.release()).toBe(true);
+    await later[2];
+  });
+
+  it("more than there are is refused at once; who waits for more than there are left learns it too", async (context) => {
+    const { join, store } = fleet(context);
+    const shared = await store();
+    const large = await join({ permits: 3, store: shared });
+    const small = await join({ permits: 2, store: shared });
+    const never = { code: "ERR_MAX_WAIT_EXCEEDED", wait: Number.POSITIVE_INFINITY };
+    await expect(large.acquire("key", { permits: 4 })).rejects.toMatchObject(never);
+    const held = await large.acquire("key");
+    const heavy = large.acquire("key", { permits: 3 });
+    heavy.catch(() => {});
+    await waiting(large, 1);
+    const light = small.acquire("key");
+    await expect(heavy).rejects.toMatchObject(never);
+    expect((await light).token).toBeGreaterThan(held.token);
+  });
+
+  it("gives up after maxWait, and what is granted later is given back", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const other = await join({ permits: 1 });
+    const held = await gate.acquire("key");
+    await expect(gate.acquire("key", { maxWait: 0 })).rejects.toThrow(MaxWaitExceededError);
+    const late = await gate.acquire("key", { maxWait: 200 }).catch((error: unknown) => error);
+    expect(late).toMatchObject({ code: "ERR_MAX_WAIT_EXCEEDED", maxWait: 200 });
+    await waiting(gate, 0);
+    // the answer to the question is still on its way when patience ends: it says "yours"
+    await held.release();
+    faults.intercept = async (verb, send) => {
+      const reply = await send();
+      if (verb === "take") await sleep(300);
+      return reply;
+    };
+    await expect(gate.acquire("key", { maxWait: 50 })).rejects.toThrow(MaxWaitExceededError);
+    await expect(gate.acquire("key", { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+      name: "TimeoutError",
+    });
+    expect((await other.acquire("key", { maxWait: "5s" })).token).toBeGreaterThan(held.token);
+  });
+
+  it("F2: a question without an answer keeps no permit", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    faults.intercept = async (verb, send) => {
+      const reply = await send();
+      if (verb === "take") throw new StoreError("ERR_STORE_TIMEOUT", "The reply was lost.");
+      return reply;
+    };
+    await expect(gate.acquire("key")).rejects.toThrow(StoreError);
+    await expect(gate.tryAcquire("key")).rejects.toThrow(StoreError);
+    await until(async () => (await gate.inspect("key")).held === 0);
+    faults.intercept = (_, send) => send();
+    expect(await gate.tryAcquire("key")).toBeDefined();
+  });
+
+  it("a lost message delays, and never hangs", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const held = await gate.acquire("key");
+    const next = gate.acquire("key");
+    await until(() => faults.sent.includes("beat"));
+    faults.deaf = true;
+    await held.release();
+    const time = await elapsed(() => next);
+    expect(time).toBeLessThan(6000);
+    expect(await (await next).release()).toBe(true);
+  });
+
+  it("a client that cannot subscribe looks for itself", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: mute } = breakable(await store(), false);
+    const gate = await join({ permits: 1, store: mute });
+    const held = await gate.acquire("key");
+    const next = gate.acquire("key");
+    await sleep(500);
+    await held.release();
+    expect(await elapsed(() => next)).toBeLessThan(3000);
+  });
+
+  it("S7: a waiter that stopped answering is passed over within 10 s", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const dying = await join({ permits: 1, store: watched });
+    const living = await join({ permits: 1 });
+    const held = await living.acquire("key");
+    const dead = dying.acquire("key");
+    dead.catch(() => {});
+    await waiting(living, 1);
+    // its process is stopped: it sends nothing, and hears nothing
+    faults.deaf = true;
+    faults.intercept = () => new Promise(() => {});
+    const next = living.acquire("key");
+    await waiting(living, 2);
+    const time = await elapsed(async () => {
+      await held.release();
+      await next;
+    });
+    expect(time).toBeLessThan(10_000);
+    expect(await living.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 0 });
+    faults.intercept = () => Promise.reject(new StoreError("ERR_STORE_TIMEOUT", "Gone."));
+  });
+
+  it("one who is patient gets a place again when the server has forgotten everything", async (context) => {
+    const { join, name } = fleet(context);
+    const opened = await open(ioredis);
+    try {
+      const gate = await join({ permits: 1, lease: 900 });
+      const held = await gate.acquire("key");
+      const { signal } = held;
+      const next = gate.acquire("key");
+      await waiting(gate, 1);
+      await (opened.client as Redis).del(`sluice:${name}:semaphore:{key}`);
+      // the one who holds learns that nobody knows of it, the one who waits that it must ask again
+      await until(() => signal.aborted);
+      expect(signal.reason).toBeInstanceOf(LeaseLostError);
+      expect(await held.release()).toBe(false);
+      expect(await (await next).release()).toBe(true);
+    } finally {
+      await opened.close();
+    }
+  });
+
+  it("R9: a server clock that is set back by five minutes ends no lease early or late", async (context) => {
+    const { join, name } = fleet(context);
+    const opened = await open(ioredis);
+    try {
+      const client = opened.client as Redis;
+      const gate = await join({ permits: 2, lease: 1500 });
+      const renewed = await gate.acquire("key");
+      const mortal = await gate.acquire("key", { renew: false });
+      const next = gate.acquire("key");
+      await waiting(gate, 1);
+      // the same state as if the clock had been five minutes ahead until now
+      const key = `sluice:${name}:semaphore:{key}`;
+      const ahead = (text: string): string => String(BigInt(text) + 300_000_000n);
+      for (const [field, text] of Object.entries(await client.hgetall(key))) {
+        const words = text.split(" ");
+        const moments = field === "state" ? [0, 1, 7, 8] : field.startsWith("p:") ? [] : [0];
+        await client.hset(
+          key,
+          field,
+          words.map((word, index) => (moments.includes(index) ? ahead(word) : word)).join(" "),
+        );
+      }
+      const time = await elapsed(async () => expect((await next).token).toBeGreaterThan(mortal.token));
+      expect(time).toBeLessThan(3000);
+      expect(await mortal.release()).toBe(false);
+      await sleep(1600);
+      expect(renewed.signal.aborted).toBe(false);
+      expect(await renewed.release()).toBe(true);
+    } finally {
+      await opened.close();
+    }
+  });
+
+  it("close rejects those who wait, and leaves leases renewed and to be released", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 1, lease: 600 });
+    const other = await join({ permits: 1 });
+    const held = await gate.acquire("key");
+    const outcomes = Promise.allSettled([gate.acquire("key"), gate.acquire("key", { maxWait: "1m" })]);
+    await waiting(other, 2);
+    const inFlight = Promise.allSettled([gate.acquire("key")]);
+    await gate.close();
+    for (const outcome of [...(await outcomes), ...(await inFlight)]) {
+      expect(outcome).toMatchObject({ reason: expect.any(ClosedError) });
+    }
+    expect(await other.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 0 });
+    await sleep(1200);
+    expect(held.signal.aborted).toBe(false);
+    expect(await other.tryAcquire("key")).toBeUndefined();
+    expect(await held.release()).toBe(true);
+    expect(await other.tryAcquire("key")).toBeDefined();
+  });
+});
+
+const [server] = inject("servers");
+describe.skipIf(server === undefined)("with every client", () => {
+  describe.each(libraries.map((library) => ({ name: library.name, library })))("$name", ({ library }) => {
+    const fleet = (context: TestContext): Fleet =>
+      fleetOf(() => library.open((server as { url: string }).url), context.onTestFinished);
+
+    it("hands over between processes by a message", async (context) => {
+      const { join } = fleet(context);
+      const [one, other] = [await join({ permits: 1 }), await join({ permits: 1 })];
+      const held = await one.acquire("key");
+      const next = other.acquire("key");
+      await waiting(one, 1);
+      await sleep(500);
+      const time = await elapsed(async () => {
+        expect(await held.release()).toBe(true);
+        expect((await next).token).toBeGreaterThan(held.token);
+      });
+      // without the message it would take seconds
+      expect(time).toBeLessThan(1500);
+    });
+  });
+});
+
+const program = inject("program");
+describe.skipIf(program === undefined)("on a server of its own", () => {
+  let own: Server;
+  let admin: Redis;
+  beforeAll(async () => {
+    own = await startServer(program, ["--enable-debug-command", "yes"]);
+    admin = new Redis(own.url);
+    admin.on("error", () => {});
+  });
+  afterAll(async () => {
+    admin.disconnect();
+    await own.stop();
+  });
+  const fleet = (context: TestContext): Fleet => fleetOf(() => ioredis.open(own.url), context.onTestFinished);
+
+  it("fifty who wait for ten keys cost one subscription, and fewer than 100 commands a second", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 1, lease: "30s" });
+    const keys = Array.from({ length: 10 }, (_, index) => `key ${index}`);
+    const held = await Promise.all(keys.map((key) => gate.acquire(key)));
+    const line = Array.from({ length: 50 }, (_, index) => gate.acquire(`key ${index % 10}`));
+    const outcomes = Promise.allSettled(line);
+    await until(async () => (await gate.inspect("key 9")).waiting === 5);
+    await sleep(1000);
+    const commands = async (): Promise<number> => {
+      const stats = (await admin.info("commandstats")).matchAll(/calls=(\d+)/g);
+      return Array.from(stats, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
+    };
+    const before = await commands();
+    await sleep(5000);
+    const each = ((await commands()) - before) / 5;
+    expect(each).toBeGreaterThan(1);
+    expect(each).toBeLessThan(100);
+    expect(await admin.pubsub("CHANNELS")).toHaveLength(1);
+    const connections = ((await admin.client("LIST")) as string).split("\n");
+    expect(connections.filter((connection) => connection.includes(" sub=1 "))).toHaveLength(1);
+    await gate.close();
+    for (const { status } of await outcomes) expect(status).toBe("rejected");
+    await until(async () => (await admin.pubsub("CHANNELS")).length === 0);
+    for (const lease of held) expect(await lease.release()).toBe(true);
+  });
+
+  it("a short outage loses no lease, a long one loses it in time, and nothing needs a restart", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 2, lease: 1500, timeout: 200 });
+    const held = await gate.acquire("key");
+    const { signal } = held;
+    process.kill(own.pid as number, "SIGSTOP");
+    try {
+      await expect(gate.acquire("key")).rejects.toThrow(StoreError);
+      await expect(gate.tryAcquire("key")).rejects.toThrow(StoreError);
+      await sleep(300);
+    } finally {
+      process.kill(own.pid as number, "SIGCONT");
+    }
+    await sleep(1500);
+    expect(signal.aborted).toBe(false);
+    process.kill(own.pid as number, "SIGSTOP");
+    try {
+      const start = performance.now();
+      await until(() => signal.aborted);
+      expect(performance.now() - start).toBeLessThan(2500);
+      expect(signal.reason).toBeInstanceOf(LeaseLostError);
+    } finally {
+      process.kill(own.pid as number, "SIGCONT");
+    }
+    await until(async () => (await gate.inspect("key").catch(() => ({ held: -1 }))).held === 0);
+    expect(await held.release()).toBe(false);
+    expect(await (await gate.acquire("key", { permits: 2 })).release()).toBe(true);
+  });
+
+  it("those in line are patient through an outage, and give up when their place must be gone", async (context) => {
+    const { join, store } = fleet(context);
+    const patient = await join({ permits: 1, timeout: 200 });
+    const { store: watched, faults } = breakable(await store());
+    const cut = await join({ permits: 1, store: watched });
+    const held = await patient.acquire("key");
+    const next = patient.acquire("key");
+    const lost = cut.acquire("key");
+    lost.catch(() => {});
+    await waiting(patient, 2);
+    process.kill(own.pid as number, "SIGSTOP");
+    await sleep(2000);
+    process.kill(own.pid as number, "SIGCONT");
+    faults.deaf = true;
+    faults.intercept = () => Promise.reject(new StoreError("ERR_STORE_UNAVAILABLE", "Cut off."));
+    await until(async () => held.release().catch(() => false));
+    expect(await (await next).release()).toBe(true);
+    await expect(lost).rejects.toThrow(StoreError);
+  });
+
+  it("a server that is full refuses new leases, and lets those that are out be renewed and released", async (context) => {
+    const { join } = fleet(context);
+    const gate = await join({ permits: 2 });
+    const held = await gate.acquire("key");
+    await admin.config("SET", "maxmemory", "1");
+    try {
+      await expect(gate.acquire("other")).rejects.toThrow(StoreError);
+      expect(await held.renew()).toBe(true);
+      expect(await held.release()).toBe(true);
+    } finally {
+      await admin.config("SET", "maxmemory", "0");
+    }
+    expect(await gate.inspect("key")).toEqual({ permits: 2, held: 0, waiting: 0 });
+  });
+
+  it("leases that are left without a word free themselves: held, granted to nobody, and in line", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const dying = await join({ permits: 1, lease: 700, store: watched });
+    const living = await join({ permits: 1, lease: 700 });
+    const held: Lease = await dying.acquire("key");
+    const line = [dying.acquire("key"), dying.acquire("key")];
+    for (const each of line) each.catch(() => {});
+    await waiting(living, 2);
+    faults.deaf = true;
+    faults.intercept = () => Promise.reject(new StoreError("ERR_STORE_UNAVAILABLE", "Cut off."));
+    const time = await elapsed(() => living.acquire("key", { maxWait: "10s" }));
+    expect(time).toBeLessThan(10_000);
+    expect(held.signal.aborted).toBe(true);
+    await expect(held.release()).rejects.toThrow(StoreError);
+    await held[Symbol.asyncDispose]();
+  });
+
+  it("three processes that are killed, stopped and cut off never hold more than there is, and leave every permit free", async () => {
+    const report = await soakSemaphore(own.url, 6);
+    expect(report.violations).toEqual([]);
+    expect(report.grants).toBeGreaterThan(20);
+    expect(report.kills + report.pauses + report.cuts).toBeGreaterThan(2);
+  }, 60_000);
+});

@@ -1,0 +1,406 @@
+import { randomUUID } from "node:crypto";
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
+import type { Found } from "../../../../../scripts/servers.mjs";
+import { until } from "../../../test/cluster.js";
+import { type PrivateServer, startPrivateServer } from "../../../test/faults/server.js";
+import { endless, kindNames, kinds } from "../../../test/fleet/orders.js";
+import { commandsDuring } from "../../../test/observe.js";
+import { fixedWindow } from "../../algorithms/fixed-window/fixed-window.js";
+import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
+import { tokenBucket } from "../../algorithms/token-bucket/token-bucket.js";
+import type { RateLimiter } from "../../core/limiter.js";
+import type { Policy } from "../../core/policy.js";
+import { rateLimiter } from "../../rate-limiter.js";
+import { manualClock } from "../../testing/manual-clock.js";
+import { Random } from "../../testing/random.js";
+import { anySubject } from "../../testing/subjects.js";
+import { type RedisStoreOptions, redisStore, scriptClock } from "./redis.js";
+
+// What a process decides by itself: refusals that still hold, and calls taken ahead.
+
+const program = inject("program") as Found;
+let server: PrivateServer;
+let client: Redis;
+beforeAll(async () => {
+  server = await startPrivateServer(program);
+  client = new Redis(server.url);
+});
+afterAll(async () => {
+  client?.disconnect();
+  await server?.stop();
+});
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+function cleanup<T>(thing: T, end: (thing: T) => unknown): T {
+  ends.push(() => end(thing));
+  return thing;
+}
+
+interface Options extends RedisStoreOptions {
+  readonly name?: string;
+  readonly [scriptClock]?: ReturnType<typeof manualClock>;
+}
+function limiterOn(policies: Policy | readonly Policy[], options: Options = {}, redis: unknown = client): RateLimiter {
+  const { name = randomUUID(), ...others } = options;
+  const store = cleanup(redisStore(redis, others), (each) => each.close());
+  return cleanup(rateLimiter(policies, { store, name, timeout: "10s" }), (limiter) => limiter.close());
+}
+
+interface Held {
+  readonly client: { send(args: string[]): Promise<unknown> };
+  readonly hold: () => void;
+  readonly release: () => void;
+}
+/** A connection whose answers arrive when the test says so. */
+function held(): Held {
+  let gate: Promise<void> | undefined;
+  let open = (): void => {};
+  return {
+    client: {
+      send: async (args) => {
+        const [name = "", ...rest] = args;
+        const reply = await client.call(name, ...rest).then(
+          (value) => ({ value }),
+          (error: unknown) => ({ error }),
+        );
+        await gate;
+        if ("error" in reply) throw reply.error;
+        return reply.value;
+      },
+    },
+    hold: () => {
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+    },
+    release: () => {
+      gate = undefined;
+      open();
+    },
+  };
+}
+
+describe("the denial cache", () => {
+  it("never refuses what the store would allow, and answers as the store does, whoever else asks and gives back", async () => {
+    const random = new Random(11);
+    for (let round = 0; round < 60; round++) {
+      const clock = manualClock(1_700_000_000_000_000);
+      const several = random.chance(0.2);
+      const subject = anySubject(random, "one");
+      const policies = several ? [subject.policy, anySubject(random, "two").policy] : [subject.policy];
+      const { limit } = subject.policy;
+      const name = randomUUID();
+      const options = { name, [scriptClock]: clock };
+      // two processes with caches, and one without, which says what the store says
+      const [here, there] = [limiterOn(policies, options), limiterOn(policies, options)];
+      const truth = limiterOn(policies, { ...options, denialCache: false });
+      const trace: string[] = [];
+      for (let step = 0; step < 40; step++) {
+        const dice = random.next();
+        const cost = random.pick([1, 1, 1, 2, random.whole(1, limit)]);
+        trace.push(`${dice.toFixed(2)} ${cost}`);
+        if (dice < 0.5) {
+          const told = await truth.peek("key", { cost });
+          const decision = await here.consume("key", { cost });
+          const about = `round ${round}, ${subject.about}: ${trace.join("; ")}`;
+          expect(decision.allowed, about).toBe(told.allowed);
+          // others may have spent since; alone, it says what the store says
+          if (!decision.allowed) expect(decision.retryAfter, about).toBeLessThanOrEqual(told.retryAfter);
+        } else if (dice < 0.65) await there.consume("key", { cost });
+        else if (dice < 0.7) await here.refund("key", { cost });
+        else if (dice < 0.74) await here.reset("key");
+        else if (dice < 0.78) await (await here.reserve("key", { cost }).catch(() => undefined))?.cancel();
+        else if (dice < 0.82) await there.charge("key", { cost });
+        else clock.advance(random.pick([0, 0.001, subject.tick / 1000, random.whole(0, subject.window) / 1000]));
+      }
+    }
+  });
+
+  it.each(kindNames)("asks the server once for a spent key, and again when it may have changed: %s", async (kind) => {
+    const limiter = limiterOn(kinds[kind]({ limit: 3, window: endless }));
+    await limiter.consume("key", { cost: 3 });
+    const first = await limiter.consume("key");
+    const counts = await commandsDuring(client, async () => {
+      for (let call = 0; call < 100; call++) {
+        const decision = await limiter.consume("key");
+        expect(decision).toMatchObject({ allowed: false, remaining: 0, limit: 3, degraded: false });
+        expect(decision.retryAfter).toBeLessThanOrEqual(first.retryAfter);
+        expect(decision.parts[0]).toMatchObject({ allowed: false, limit: 3, remaining: 0 });
+      }
+    });
+    expect(counts["evalsha"]).toBeUndefined();
+    await limiter.refund("key");
+    expect((await limiter.consume("key")).allowed).toBe(true);
+    expect((await limiter.consume("key")).allowed).toBe(false);
+    await limiter.reset("key");
+    expect((await limiter.consume("key")).allowed).toBe(true);
+  });
+
+  it.each([
+    ["a refund", (limiter: RateLimiter) => limiter.refund("key")],
+    ["a reset", (limiter: RateLimiter) => limiter.reset("key")],
+  ])("does not believe a refusal from before %s that overtook it", async (_, loosen) => {
+    const { client: slow, hold, release } = held();
+    const limiter = limiterOn(fixedWindow({ limit: 1, window: endless }), {}, slow);
+    await limiter.consume("key");
+    hold();
+    const refused = limiter.consume("key");
+    // once it is on its way
+    await new Promise(setImmediate);
+    const loosened = loosen(limiter);
+    await client.ping();
+    release();
+    expect((await refused).allowed).toBe(false);
+    await loosened;
+    expect((await limiter.consume("key")).allowed).toBe(true);
+  });
+
+  it("does not believe a refusal that was answered before a refund which was asked after it, when both are late", async () => {
+    const { client: slow, hold, release } = held();
+    const store = cleanup(redisStore(slow), (each) => each.close());
+    const limiter = rateLimiter(fixedWindow({ limit: 1, window: endless }), { store, name: randomUUID(), timeout: 40 });
+    await limiter.consume("key");
+    hold();
+    const refused = limiter.consume("key").catch(() => "late");
+    await new Promise(setImmediate);
+    const loosened = limiter.refund("key").catch(() => "late");
+    expect([await refused, await loosened]).toEqual(["late", "late"]);
+    release();
+    await new Promise(setImmediate);
+    expect((await limiter.consume("key")).allowed).toBe(true);
+  });
+
+  it("keeps so many keys and no more", async () => {
+    const limiter = limiterOn(fixedWindow({ limit: 1, window: endless }), { denialCache: { maxKeys: 10 } });
+    const keys = Array.from({ length: 50 }, (_, index) => `key-${index}`);
+    await Promise.all(keys.map((key) => limiter.consume(key)));
+    await Promise.all(keys.map((key) => limiter.consume(key)));
+    const counts = await commandsDuring(client, async () => {
+      for (const key of keys.toReversed()) expect((await limiter.consume(key)).allowed).toBe(false);
+    });
+    expect(counts["evalsha"]).toBe(40);
+  });
+
+  it("minds the cost: what is refused to the dear is not refused to the cheap", async () => {
+    const limiter = limiterOn(tokenBucket({ rate: 10, per: endless }));
+    await limiter.consume("key", { cost: 7 });
+    expect((await limiter.consume("key", { cost: 4 })).allowed).toBe(false);
+    expect((await limiter.consume("key", { cost: 4 })).allowed).toBe(false);
+    expect((await limiter.consume("key", { cost: 3 })).allowed).toBe(true);
+    expect((await limiter.consume("key", { cost: 1 })).allowed).toBe(false);
+  });
+
+  it("can be switched off", async () => {
+    const limiter = limiterOn(fixedWindow({ limit: 1, window: endless }), { denialCache: false });
+    await limiter.consume("key");
+    const counts = await commandsDuring(client, async () => {
+      for (let call = 0; call < 10; call++) await limiter.consume("key");
+    });
+    expect(counts["evalsha"]).toBe(10);
+  });
+
+  it("tells no time that is too short, though the process was busy when the answer came", async () => {
+    const { client: slow, hold, release } = held();
+    const limiter = limiterOn(tokenBucket({ rate: 1, per: 5000 }), {}, slow);
+    const other = limiterOn(fixedWindow({ limit: 1000, window: "1h" }));
+    await limiter.consume("key");
+    hold();
+    const refused = limiter.consume("key");
+    await new Promise(setImmediate);
+    const answered = client.call("PING");
+    await answered;
+    // this turn reads the clock, is busy, and then finds the answer
+    void other.consume("other");
+    const end = performance.now() + 200;
+    while (performance.now() < end);
+    release();
+    const first = await refused;
+    const began = performance.now();
+    const again = await limiter.consume("key");
+    expect(again.retryAfter + (performance.now() - began)).toBeGreaterThan(first.retryAfter - 100);
+  });
+});
+
+describe("calls taken ahead", () => {
+  const prefetch = { max: 10, maxAge: "5s" } as const;
+
+  it("are counted before they are spent: several processes, some of which crash, never admit more than the limit", async () => {
+    const random = new Random(5);
+    for (const kind of kindNames) {
+      const name = randomUUID();
+      const limit = 300;
+      const policy = kinds[kind]({ limit, window: endless });
+      let stores = Array.from({ length: 3 }, () => limiterOn(policy, { name, prefetch }));
+      let admitted = 0;
+      for (let round = 0; round < 60; round++) {
+        const limiter = random.pick(stores);
+        const calls = Array.from({ length: random.whole(1, 12) }, () => limiter.consume("key"));
+        admitted += (await Promise.all(calls)).filter(({ allowed }) => allowed).length;
+        // a crash: what it had is lost, never doubled
+        if (random.chance(0.1)) stores = [...stores.slice(1), limiterOn(policy, { name, prefetch })];
+      }
+      expect(admitted, kind).toBeLessThanOrEqual(limit);
+      expect(admitted, kind).toBeGreaterThan(limit / 2);
+    }
+  });
+
+  it("exceed the bound of any span by what flows in during maxAge, and no more", async () => {
+    const random = new Random(23);
+    const [rate, burst, maxAge] = [50, 20, 400];
+    for (let round = 0; round < 20; round++) {
+      const clock = manualClock(1_700_000_000_000_000);
+      const name = randomUUID();
+      const policy = tokenBucket({ rate, per: "1s", burst });
+      const options = { name, prefetch: { max: 15, maxAge }, [scriptClock]: clock };
+      const members = [limiterOn(policy, options), limiterOn(policy, options)];
+      const admitted: number[] = [];
+      for (let step = 0; step < 120; step++) {
+        const limiter = random.pick(members);
+        if (random.chance(0.6)) {
+          if ((await limiter.consume("key")).allowed) admitted.push(clock.now());
+        } else clock.advance(random.pick([0, 1, 20, random.whole(0, 100), random.whole(0, 600)]));
+      }
+      for (const start of admitted) {
+        for (const span of [1, 100_000, 400_000, 1_000_000]) {
+          const inside = admitted.filter((moment) => moment >= start && moment < start + span).length;
+          const tick = 1e6 / rate;
+          expect(inside, `round ${round}`).toBeLessThanOrEqual(burst + Math.ceil((span + maxAge * 1000) / tick));
+        }
+      }
+    }
+  });
+
+  it("save most round trips on a hot key, and are exact near its limit", async () => {
+    const limit = 1000;
+    const name = randomUUID();
+    const limiter = limiterOn(fixedWindow({ limit, window: endless }), { name, prefetch: { max: 50, maxAge: "1m" } });
+    let allowed = 0;
+    const counts = await commandsDuring(client, async () => {
+      for (let call = 0; call < 800; call++) allowed += (await limiter.consume("key")).allowed ? 1 : 0;
+    });
+    expect(allowed).toBe(800);
+    expect(counts["evalsha"]).toBeLessThan(120);
+    for (let call = 0; call < 400; call++) allowed += (await limiter.consume("key")).allowed ? 1 : 0;
+    // alone, it can spend everything that it took
+    expect(allowed).toBe(limit);
+  });
+
+  it("are asked for one lot at a time, however many call at once: nothing is lost between them", async () => {
+    const limit = 1000;
+    const limiter = limiterOn(fixedWindow({ limit, window: endless }), { prefetch: { max: 50, maxAge: "1m" } });
+    let allowed = 0;
+    for (let turn = 0; turn < 20; turn++) {
+      const decisions = await Promise.all(Array.from({ length: 100 }, () => limiter.consume("key")));
+      allowed += decisions.filter((decision) => decision.allowed).length;
+    }
+    expect(allowed).toBe(limit);
+  });
+
+  it.each(kindNames)("come back when the limiter closes, also those on their way: %s", async (kind) => {
+    const name = randomUUID();
+    const policy = kinds[kind]({ limit: 1000, window: endless });
+    const limiter = limiterOn(policy, { name, prefetch });
+    const look = limiterOn(policy, { name });
+    for (let call = 0; call < 40; call++) await limiter.consume("key");
+    const spent = 1000 - (await look.peek("key")).remaining;
+    expect(spent).toBeGreaterThanOrEqual(40);
+    const last = limiter.consume("fresh");
+    await last;
+    await limiter.close();
+    expect((await look.peek("key")).remaining).toBe(960);
+    expect((await look.peek("fresh")).remaining).toBe(999);
+  });
+
+  it("run out after maxAge, and are not spent then", async () => {
+    const clock = manualClock(1_700_000_000_000_000);
+    const name = randomUUID();
+    const policy = fixedWindow({ limit: 1000, window: "1d" });
+    const limiter = limiterOn(policy, { name, prefetch: { max: 10, maxAge: 100 }, [scriptClock]: clock });
+    for (let call = 0; call < 30; call++) await limiter.consume("key");
+    await until(async () => (await commandsDuring(client, () => limiter.consume("key")))["evalsha"] === undefined);
+    clock.advance(100);
+    const counts = await commandsDuring(client, () => limiter.consume("key"));
+    expect(counts["evalsha"]).toBeGreaterThanOrEqual(1);
+  });
+
+  it("one at a time is the exact mode", async () => {
+    const clock = manualClock(1_700_000_000_000_000);
+    const random = new Random(3);
+    for (const kind of kindNames) {
+      const policy = kinds[kind]({ limit: 20, window: 60_000 });
+      const [ahead, exact] = [
+        limiterOn(policy, { prefetch: { max: 1, maxAge: "10s" }, [scriptClock]: clock }),
+        limiterOn(policy, { [scriptClock]: clock }),
+      ];
+      for (let call = 0; call < 60; call++) {
+        const verb = random.pick(["consume", "consume", "consume", "peek"] as const);
+        const cost = random.whole(1, 3);
+        expect(await ahead[verb]("key", { cost }), kind).toEqual(await exact[verb]("key", { cost }));
+        clock.advance(random.whole(0, 5000));
+      }
+    }
+  });
+
+  it("say of each policy what it says", async () => {
+    const policies = [
+      fixedWindow({ limit: 1000, window: endless, name: "one" }),
+      slidingWindow({ limit: 400, window: "1d", name: "two" }),
+    ];
+    const limiter = limiterOn(policies, { prefetch });
+    for (let call = 1; call <= 50; call++) {
+      const decision = await limiter.consume("key");
+      expect(decision).toMatchObject({ allowed: true, policy: "two", limit: 400 });
+      expect(decision.parts.map(({ policy, limit }) => [policy, limit])).toEqual([
+        ["one", 1000],
+        ["two", 400],
+      ]);
+      const [one, two] = decision.parts;
+      expect((one?.remaining ?? 0) - (two?.remaining ?? 0)).toBe(600);
+      expect(decision.remaining).toBeLessThanOrEqual(400 - call);
+      expect(decision.remaining).toBeGreaterThanOrEqual(400 - call - 2 * 10);
+    }
+  });
+
+  it("stand behind no denial: who has some is not refused", async () => {
+    const { client: slow, hold, release } = held();
+    const policy = fixedWindow({ limit: 80, window: endless });
+    const name = randomUUID();
+    const limiter = limiterOn(policy, { name, prefetch }, slow);
+    const other = limiterOn(policy, { name });
+    await limiter.consume("key");
+    await limiter.consume("key");
+    hold();
+    const asked = Promise.all([limiter.consume("key", { cost: 70 }), limiter.consume("key", { cost: 70 })]);
+    await new Promise(setImmediate);
+    release();
+    await asked;
+    await other.charge("key", { cost: 80 });
+    expect((await limiter.consume("key", { cost: 9 })).allowed).toBe(false);
+    expect((await other.consume("key")).allowed).toBe(false);
+  });
+});
+
+describe("a turn that was granted", () => {
+  it("does not come early, though the process was busy when the answer came", async () => {
+    const { client: slow, hold, release } = held();
+    const limiter = limiterOn(tokenBucket({ rate: 1, per: 400 }), {}, slow);
+    const other = limiterOn(fixedWindow({ limit: 1000, window: "1h" }));
+    await limiter.consume("key");
+    const spent = performance.now();
+    // the answer is made late: its wait counts from then
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const granted = limiter.wait("key");
+    hold();
+    await new Promise(setImmediate);
+    void other.consume("other");
+    const end = performance.now() + 200;
+    while (performance.now() < end);
+    release();
+    await granted;
+    expect(performance.now() - spent).toBeGreaterThan(395);
+  });
+});
