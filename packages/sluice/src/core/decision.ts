@@ -96,7 +96,8 @@ class Answered implements Decision {
 
   /** All of it, with the parts, for logs. */
   toJSON(): Decision {
-    return { ...this, parts: this.parts };
+    const { allowed, policy, limit, remaining, retryAfter, resetAfter, degraded, parts } = this;
+    return { allowed, policy, limit, remaining, retryAfter, resetAfter, degraded, parts };
   }
 }
 
@@ -159,5 +160,5 @@ export function markDegraded(decision: Decision): Decision {
   return Object.defineProperty({ ...decision, degraded: true, parts: [] }, "parts", {
     get: () => decision.parts,
     enumerable: true,
-  }) as Decision;
+  });
 }

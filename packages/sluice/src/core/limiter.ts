@@ -139,7 +139,7 @@ export class StoreLimiter implements RateLimiter, Member {
       const answer = this.#ask(key, options);
       return answer instanceof Promise ? answer : Promise.resolve(answer);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -263,9 +263,10 @@ export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
 
   constructor(policies: readonly Policy[], store: Store, options: LimiterOptions) {
     super(policies, store, options);
-    this.#consume = this.shadow
+    const { gate, shadow, timeout } = this;
+    this.#consume = shadow
       ? (key, cost) => consume([{ member: this, key, cost: undefined }], { cost }) as Decision
-      : (this.gate.consume as (key: string, cost: number) => Decision);
+      : (key, cost) => gate.consume(key, cost, timeout) as Decision;
   }
 
   consumeSync(key: string, options?: CostOptions): Decision {

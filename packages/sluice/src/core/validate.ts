@@ -76,9 +76,8 @@ export function checkFunction(value: unknown, what: string): void {
 /** An AbortSignal or nothing. */
 export function checkSignal(signal: unknown): void {
   if (signal === undefined) return;
-  const candidate = signal as Partial<AbortSignal> | null;
+  const candidate: Partial<AbortSignal> | null = typeof signal === "object" ? signal : null;
   if (
-    typeof candidate !== "object" ||
     candidate === null ||
     typeof candidate.addEventListener !== "function" ||
     typeof candidate.aborted !== "boolean"

@@ -83,7 +83,8 @@ export function checkedReply(reply: unknown, figures: number): readonly unknown[
 
 /** A reply's value as text; nothing where there was no row. */
 export function textOf(value: unknown): RowText {
-  return value === null || value === undefined ? null : String(value as string | number);
+  if (typeof value === "string") return value;
+  return typeof value === "number" ? String(value) : null;
 }
 
 /** Asks the row that is loaded, granting nothing; writes the findings at `at` and returns the start. */
