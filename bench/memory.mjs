@@ -2,7 +2,7 @@
 // The memory store against its peers: `npm run bench:memory -- [--quick] [--rounds 5] [--only hot,spread] [--write]
 // [--also path/to/another/build/index.js]`. Each figure is one fresh process; see README.md for the method.
 import { parseArgs } from "node:util";
-import { interleave, machine, measure, median, short, spread, table, writeBlock } from "./harness.mjs";
+import { interleave, machine, measure, median, spread, table, writeBlock } from "./harness.mjs";
 import { peerNames, policyNames } from "./memory/libraries.mjs";
 
 const { values: given } = parseArgs({

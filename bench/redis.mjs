@@ -44,7 +44,7 @@ const titleOf = ({ library, client, setting }) =>
   `${library}${setting === "lasting" ? ", keys in debt for minutes" : ""} on ${client}`;
 const isOurs = ({ library }) => library.startsWith("sluice");
 
-async function run(scenario, contenders, levels) {
+async function play(scenario, contenders, levels) {
   return interleave(contenders, rounds, (contender) => ask({ scenario, levels, ...contender }));
 }
 
@@ -78,7 +78,7 @@ function ofFastest(figures, contender, level, pick) {
 
 /** Decisions a second by calls in flight; and what a decision costs, and how long it takes, at two of these levels. */
 async function closed(contenders, levels, detailed) {
-  const figures = await run("closed", contenders, levels);
+  const figures = await play("closed", contenders, levels);
   const rates = [...figures].map(([contender, runs]) => [
     titleOf(contender),
     ...levels.map((level) => spread(runs.map((run) => run[level].rate))),
@@ -148,7 +148,7 @@ const sections = {
   async open() {
     const rates = [50_000, 100_000, 150_000, 200_000];
     const contenders = [...ours, ...plainPeers].map(on("ioredis", "spread"));
-    const figures = await run("open", contenders, rates);
+    const figures = await play("open", contenders, rates);
     const cell = (runs, rate) => {
       const kept = runs.filter((run) => run[rate] !== undefined && !run[rate].lost);
       if (kept.length * 2 <= runs.length) return "falls behind";
@@ -170,7 +170,7 @@ const sections = {
       ["node-redis", ["rate-limit-redis", "hono-rate-limiter", "rate-limiter-flexible"]],
       ["valkey-glide", ["rate-limit-redis", "hono-rate-limiter"]],
     ]) {
-      parts.push(await closed([...ours, ...peers].map(on(client, "spread")), [50, 250, 1000], [250]));
+      parts.push(await closed(ours.concat(peers).map(on(client, "spread")), [50, 250, 1000], [250]));
     }
     return `### Other clients: 100 000 keys at random\n\n${parts.join("\n\n")}`;
   },

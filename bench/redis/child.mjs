@@ -52,7 +52,7 @@ async function metered(work) {
 }
 
 function percentiles(samples, count) {
-  const sorted = samples.subarray(0, count).sort();
+  const sorted = samples.subarray(0, count).toSorted();
   const at = (share) => sorted[Math.min(count - 1, Math.floor(count * share))] ?? 0;
   return { p50: at(0.5), p99: at(0.99) };
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Log, newAnswer, noStamp } from "../core/algorithm.js";
+import { newAnswer, noLog, noStamp } from "../core/algorithm.js";
 import { ruleOf } from "../core/policy.js";
 import { fixedWindow, memoryStore, type Policy, slidingCounter, slidingWindow, tokenBucket } from "../index.js";
 import { Bench } from "../testing/bench.js";
@@ -80,16 +80,6 @@ describe.each(Object.entries(kinds))("%s in small numbers", (about, kind) => {
     );
   });
 });
-
-const noLog: Log = {
-  newest: () => 0,
-  scan: () => {},
-  push: () => 0,
-  dropThrough: () => 0,
-  take: () => 0,
-  add: () => 0,
-  shift: () => {},
-};
 
 /** The step of a policy on a row of its own. */
 function stepping(policy: Policy) {

@@ -2,7 +2,8 @@
  * What every algorithm is: a short row of numbers, and two pure functions over it.
  *
  * Times are integer microseconds on the store's clock. A row of zeros is a key never seen. The store loads a copy of the
- * row, calls one of the functions, and saves the copy when `answer.changed` says so; nothing else connects the two.
+ * row, calls one of the functions, and saves the copy when `answer.changed` says so; else the copy is as it was. Nothing
+ * else connects the two.
  * The same functions stand in Lua beside each algorithm, with the same names in the same order.
  */
 export interface Algorithm<Parameters = unknown> {
@@ -12,8 +13,8 @@ export interface Algorithm<Parameters = unknown> {
   readonly columns: number;
   /** The first so many columns hold for every key; the others are zero unless a granted start lies ahead, or a debt does. */
   lasting(parameters: Parameters): number;
-  /** Present when every call is kept in a `Log` besides the row: the largest cost that one call is asked for. */
-  largestLogged?(parameters: Parameters): number;
+  /** True when every call is kept in a `Log` besides the row. */
+  readonly logged?: boolean;
   /** The parameters as the Lua twin reads them. */
   encode(parameters: Parameters): readonly number[];
   /**
@@ -80,6 +81,17 @@ export interface Log {
   shift(back: number): void;
 }
 
+/** A log for the algorithms that keep none. */
+export const noLog: Log = {
+  newest: () => 0,
+  scan: () => {},
+  push: () => 0,
+  dropThrough: () => 0,
+  take: () => 0,
+  add: () => 0,
+  shift: () => {},
+};
+
 /**
  * floor(a·b/c) for integers up to 2⁵³ where the result is one too; exact also where a·b is not.
  * The remainder of the rounded quotient is computed without error by Dekker's product (Numer. Math. 18, 1971).
@@ -102,8 +114,9 @@ export function floorMulDiv(a: number, b: number, c: number): number {
 
 /** ceil(a·b/c), as `floorMulDiv`. */
 export function ceilMulDiv(a: number, b: number, c: number): number {
-  const down = floorMulDiv(a, b, c);
   const product = a * b;
+  if (product <= Number.MAX_SAFE_INTEGER) return Math.ceil(product / c);
+  const down = floorMulDiv(a, b, c);
   const back = down * c;
   return product - back + (productError(a, b, product) - productError(down, c, back)) === 0 ? down : down + 1;
 }

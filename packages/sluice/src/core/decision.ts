@@ -48,17 +48,16 @@ class Answered implements Decision {
   readonly resetAfter: number;
   readonly degraded: boolean;
   readonly #policies: readonly Policy[];
-  readonly #findings: Findings | undefined;
 
+  /** Times in ms. */
   constructor(
-    allowed: boolean,
+    policies: readonly Policy[],
     speaker: Policy,
+    allowed: boolean,
     remaining: number,
     retryAfter: number,
     resetAfter: number,
     degraded: boolean,
-    policies: readonly Policy[],
-    findings: Findings | undefined,
   ) {
     this.allowed = allowed;
     this.policy = speaker.name;
@@ -68,36 +67,46 @@ class Answered implements Decision {
     this.resetAfter = resetAfter;
     this.degraded = degraded;
     this.#policies = policies;
-    this.#findings = findings;
   }
 
   get parts(): readonly PolicyDecision[] {
-    const findings = this.#findings;
-    return this.#policies.map((policy, index) => {
-      const { name, limit, window } = policy;
-      if (findings === undefined) {
-        const { allowed, remaining, retryAfter, resetAfter } = this;
-        return { policy: name, allowed, limit, window, remaining, retryAfter, resetAfter };
-      }
-      const at = index * numbersPerPolicy;
-      const wait = findings[at] as number;
-      const allowed = wait === 0;
-      return {
-        policy: name,
-        allowed,
-        limit,
-        window,
-        remaining: findings[at + 1] as number,
-        retryAfter: milliseconds(wait),
-        resetAfter: milliseconds(findings[at + 2] as number),
-      };
-    });
+    return this.#policies.map((policy, index) => this.partOf(policy, index));
+  }
+
+  /** All policies say what their only spokesman says. */
+  protected partOf({ name, limit, window }: Policy, _index: number): PolicyDecision {
+    const { allowed, remaining, retryAfter, resetAfter } = this;
+    return { policy: name, allowed, limit, window, remaining, retryAfter, resetAfter };
   }
 
   /** All of it, with the parts, for logs. */
   toJSON(): Decision {
     const { allowed, policy, limit, remaining, retryAfter, resetAfter, degraded, parts } = this;
     return { allowed, policy, limit, remaining, retryAfter, resetAfter, degraded, parts };
+  }
+}
+
+/** A decision in which every policy has its own say. */
+class AnsweredByMany extends Answered {
+  readonly #findings: Findings;
+
+  constructor(findings: Findings, ...answer: ConstructorParameters<typeof Answered>) {
+    super(...answer);
+    this.#findings = findings;
+  }
+
+  protected override partOf({ name, limit, window }: Policy, index: number): PolicyDecision {
+    const at = index * numbersPerPolicy;
+    const wait = this.#findings[at] as number;
+    return {
+      policy: name,
+      allowed: wait === 0,
+      limit,
+      window,
+      remaining: this.#findings[at + 1] as number,
+      retryAfter: milliseconds(wait),
+      resetAfter: milliseconds(this.#findings[at + 2] as number),
+    };
   }
 }
 
@@ -109,16 +118,8 @@ export function decideOne(
   remaining: number,
   reset: number,
 ): Decision {
-  return new Answered(
-    allowed,
-    policies[0] as Policy,
-    remaining,
-    allowed ? 0 : wait / 1000,
-    reset / 1000,
-    false,
-    policies,
-    undefined,
-  );
+  const speaker = policies[0] as Policy;
+  return new Answered(policies, speaker, allowed, remaining, allowed ? 0 : wait / 1000, reset / 1000, false);
 }
 
 /** The decision over several policies; keeps `findings`, where a part that allows has a wait of 0. */
@@ -137,22 +138,14 @@ export function decideMany(policies: readonly Policy[], findings: Findings, allo
     remaining = Math.min(remaining, partRemaining);
     reset = Math.max(reset, findings[at + 2] as number);
   }
+  const spoken = policies[speaker] as Policy;
   const retryAfter = allowed ? 0 : wait / 1000;
-  return new Answered(
-    allowed,
-    policies[speaker] as Policy,
-    remaining,
-    retryAfter,
-    reset / 1000,
-    false,
-    policies,
-    findings,
-  );
+  return new AnsweredByMany(findings, policies, spoken, allowed, remaining, retryAfter, reset / 1000, false);
 }
 
 /** The decision that stands in when the store did not answer: nothing was counted, so nothing is known to remain. */
 export function decideDegraded(policies: readonly Policy[], allowed: boolean, retryAfter: number): Decision {
-  return new Answered(allowed, policies[0] as Policy, 0, allowed ? 0 : retryAfter, 0, true, policies, undefined);
+  return new Answered(policies, policies[0] as Policy, allowed, 0, allowed ? 0 : retryAfter, 0, true);
 }
 
 /** The same decision, marked: another limiter gave it in the store's stead. */

@@ -258,8 +258,7 @@ function failureAnswer(answer: StoreFailureAnswer): FailureAnswer {
 
 /** A limiter over a store that answers at once. */
 export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
-  readonly #consume: (key: string, cost: number) => Decision;
-  #open = true;
+  #consume: (key: string, cost: number) => Decision;
 
   constructor(policies: readonly Policy[], store: Store, options: LimiterOptions) {
     super(policies, store, options);
@@ -271,7 +270,6 @@ export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
 
   consumeSync(key: string, options?: CostOptions): Decision {
     const cost = options === undefined ? 1 : costOf(options);
-    if (!this.#open) this.checkOpen();
     if (typeof key !== "string" || key.length === 0 || key.length > 512) checkKey(key);
     return this.#consume(key, cost);
   }
@@ -295,7 +293,9 @@ export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
   }
 
   override async close(): Promise<void> {
-    this.#open = false;
+    this.#consume = () => {
+      throw new ClosedError("limiter");
+    };
     await super.close();
   }
 }

@@ -29,7 +29,7 @@ const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
   name: "sliding-window",
   columns: 2,
   lasting: () => 1,
-  largestLogged: (p) => p.most,
+  logged: true,
   encode: (p) => [p.limit, p.window, p.most],
 
   step(row, log, clock, earliest, latest, cost, p, answer) {

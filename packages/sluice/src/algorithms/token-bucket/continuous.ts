@@ -21,6 +21,10 @@ export interface ContinuousParameters {
   readonly spanPart: number;
   /** Costs beyond this are as good as this: products with it are exact. */
   readonly mostCost: number;
+  /** The parts of a µs that one token takes. */
+  readonly tick: number;
+  /** 1: the span in parts of a µs is an exact integer; 0: it is beyond those. */
+  readonly exact: 0 | 1;
 }
 
 const TAT = 0;
@@ -40,7 +44,8 @@ export const continuous: Algorithm<ContinuousParameters> = {
 
   step(row, _log, clock, earliest, latest, cost, p, answer) {
     const now = heal(row, clock, p, answer);
-    let start = Math.max(now, earliest, row[LATEST] as number);
+    const last = row[LATEST] as number;
+    let start = Math.max(now, earliest, last);
     const whole = wholeTicks(cost, p);
     const part = partTicks(cost, p);
     if (cost > p.burst) {
@@ -58,7 +63,7 @@ export const continuous: Algorithm<ContinuousParameters> = {
     if (granted) {
       answer.changed = true;
       if (waits) {
-        const least = (row[LATEST] as number) > now ? (row[LEAST] as number) : 0;
+        const least = last > now ? (row[LEAST] as number) : 0;
         row[LEAST] = Math.min(Math.max(least, start) + whole + (part > 0 ? 1 : 0), horizon);
         row[SEEN] = now;
         row[LATEST] = start;
@@ -67,8 +72,11 @@ export const continuous: Algorithm<ContinuousParameters> = {
       }
       spend(row, start, whole, part, p);
     }
-    answer.remaining = tokens(row, granted ? start : now, p);
-    answer.resetAt = full(row);
+    const moment = granted ? start : now;
+    const tat = row[TAT] as number;
+    const tatPart = row[PART] as number;
+    answer.remaining = (row[LATEST] as number) > moment ? 0 : tokens(tat, tatPart, moment, p);
+    answer.resetAt = tatPart > 0 ? tat + 1 : tat;
   },
 
   amend(row, _log, clock, stamp, delta, p, answer) {
@@ -90,8 +98,10 @@ export const continuous: Algorithm<ContinuousParameters> = {
     else if ((row[LATEST] as number) <= now) row[SEEN] = row[LATEST] = row[LEAST] = 0;
     answer.start = clock;
     answer.changed = true;
-    answer.remaining = tokens(row, now, p);
-    answer.resetAt = full(row);
+    const tat = row[TAT] as number;
+    const tatPart = row[PART] as number;
+    answer.remaining = (row[LATEST] as number) > now ? 0 : tokens(tat, tatPart, now, p);
+    answer.resetAt = tatPart > 0 ? tat + 1 : tat;
   },
 };
 
@@ -104,7 +114,10 @@ function heal(row: Row, clock: number, p: ContinuousParameters, answer: Answer):
   answer.changed = false;
   const known = (row[SEEN] as number) > 0 || (row[LATEST] as number) > 0;
   const seen = known ? (row[SEEN] as number) : earliestOf(row, p);
-  if (clock >= seen) return clock;
+  return clock >= seen ? clock : moveBack(row, clock, seen, p, answer);
+}
+
+function moveBack(row: Row, clock: number, seen: number, p: ContinuousParameters, answer: Answer): number {
   const back = seen - clock;
   if (back <= p.spanWhole + (p.spanPart > 0 ? 1 : 0)) return seen;
   answer.changed = true;
@@ -119,11 +132,13 @@ function heal(row: Row, clock: number, p: ContinuousParameters, answer: Answer):
 
 /** cost·tick: whole µs, and what is left of it in `parts`. */
 function wholeTicks(cost: number, p: ContinuousParameters): number {
-  return cost * p.tickWhole + Math.floor((cost * p.tickPart) / p.parts);
+  const parts = cost * p.tickPart;
+  return cost * p.tickWhole + (parts < p.parts ? 0 : Math.floor(parts / p.parts));
 }
 
 function partTicks(cost: number, p: ContinuousParameters): number {
-  return (cost * p.tickPart) % p.parts;
+  const parts = cost * p.tickPart;
+  return parts < p.parts ? parts : parts % p.parts;
 }
 
 /** tat := max(tat, start) + cost·tick */
@@ -166,20 +181,19 @@ function giveBack(row: Row, now: number, stamp: number, cost: number, p: Continu
   if (row[TAT] < 0) row[TAT] = row[PART] = 0;
 }
 
-/** Tokens that could be taken at `moment`: floor((span - (tat - moment)) / tick), and none while a start lies ahead. */
-function tokens(row: Row, moment: number, p: ContinuousParameters): number {
-  if ((row[LATEST] as number) > moment) return 0;
-  const tat = row[TAT] as number;
-  if (tat < moment || (tat === moment && row[PART] === 0)) return p.burst;
-  let whole = p.spanWhole + moment - tat;
-  if (p.parts === 1) return whole > 0 ? Math.floor(whole / p.tickWhole) : 0;
-  let part = p.spanPart - (row[PART] as number);
-  if (part < 0) {
-    whole -= 1;
-    part += p.parts;
-  }
+/** Tokens that could be taken at `moment`, when no start lies ahead: floor((span - (tat - moment)) / tick). */
+function tokens(tat: number, tatPart: number, moment: number, p: ContinuousParameters): number {
+  if (tat < moment) return p.burst;
+  const whole = p.spanWhole + moment - tat;
+  const part = p.spanPart - tatPart;
+  return p.exact === 1 ? Math.max(0, Math.floor((whole * p.parts + part) / p.tick)) : counted(whole, part, p);
+}
+
+/** The same where the span in parts is beyond exact integers: the division rounds, so its result is only a first guess. */
+function counted(wholeOrMore: number, anyPart: number, p: ContinuousParameters): number {
+  const whole = anyPart < 0 ? wholeOrMore - 1 : wholeOrMore;
+  const part = anyPart < 0 ? anyPart + p.parts : anyPart;
   if (whole < 0) return 0;
-  // the division rounds, so its result is only a first guess
   let count = Math.min(p.burst, Math.floor((whole + part / p.parts) / (p.tickWhole + p.tickPart / p.parts)));
   while (!affordable(count, whole, part, p)) count -= 1;
   while (affordable(count + 1, whole, part, p)) count += 1;
@@ -189,9 +203,4 @@ function tokens(row: Row, moment: number, p: ContinuousParameters): number {
 function affordable(count: number, whole: number, part: number, p: ContinuousParameters): boolean {
   const needWhole = wholeTicks(count, p);
   return needWhole < whole || (needWhole === whole && partTicks(count, p) <= part);
-}
-
-/** The first whole µs at which the bucket is full. */
-function full(row: Row): number {
-  return (row[TAT] as number) + ((row[PART] as number) > 0 ? 1 : 0);
 }

@@ -57,6 +57,8 @@ export function tokenBucket(options: {
     spanWhole: burst * tickWhole + Math.floor(spanParts / parts),
     spanPart: spanParts % parts,
     mostCost,
+    tick,
+    exact: burst * tick <= Number.MAX_SAFE_INTEGER ? 1 : 0,
   };
   const window = parameters.spanWhole + (parameters.spanPart > 0 ? 1 : 0);
   return policy("token-bucket", options.name, burst, window, { algorithm: continuous, parameters });

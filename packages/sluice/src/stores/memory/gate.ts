@@ -1,36 +1,23 @@
-import type { Answer, Log, Row } from "../../core/algorithm.js";
-import { newAnswer, noStamp } from "../../core/algorithm.js";
+import { type Answer, newAnswer, noStamp, type Row } from "../../core/algorithm.js";
 import type { Clock } from "../../core/clock.js";
 import { type Decision, decideMany, decideOne, type Findings, numbersPerPolicy } from "../../core/decision.js";
-import { type Policy, type Rule, ruleOf } from "../../core/policy.js";
+import { type Policy, ruleOf } from "../../core/policy.js";
 import type { Driver, Gate } from "../../core/store.js";
 import { KeyIndex } from "./key-index.js";
-import { headerWidth, LogPool } from "./log-pool.js";
+import { noSlot, Rows } from "./rows.js";
 
-const slotBits = 12;
-const slotsPerChunk = 1 << slotBits;
-const slotMask = slotsPerChunk - 1;
-const smallestChunk = 64;
 /** Slots that each added key looks at for expired ones: more than one, so that sweeping outruns adding. */
 const sweptPerAdd = 3;
+/**
+ * µs from one round of the hand to the next, at most. Without it a key whose debt is paid at once would be removed and
+ * added again at every other call.
+ */
+const longestRest = 1_000_000;
 /** Slots compared when a key has to go. */
 const candidates = 16;
 
 /** A look grants nothing: no start is this early. */
 const never = -1;
-
-/** One policy of the limiter: its rule, where its numbers lie within a slot, and a copy to work on. */
-interface Part {
-  readonly rule: Rule;
-  readonly row: Row;
-  readonly log: Log;
-  readonly pool: LogPool | undefined;
-  readonly at: number;
-  readonly lasting: number;
-  readonly limit: number;
-  /** The columns that are not zero only while a start lies ahead, for the few slots of which that is so. */
-  readonly ahead: Map<number, Float64Array>;
-}
 
 /** Someone who waits for a start of a key. */
 export interface Place {
@@ -59,45 +46,36 @@ export interface Room {
   count(change: number): void;
 }
 
-/** A log for the algorithms that keep none. */
-const noLog: Log = {
-  newest: () => 0,
-  scan: () => {},
-  push: () => 0,
-  dropThrough: () => 0,
-  take: () => 0,
-  add: () => 0,
-  shift: () => {},
-};
-
 /**
- * The keys of one limiter: an index, and the rows of all policies side by side in chunks of a Float64Array. Nothing is
- * allocated for a key but its cells; nothing runs on a timer. Every added key looks at a few slots for expired ones.
+ * The keys of one limiter: an index, and the rows of each policy. Nothing is allocated for a key but its cells; nothing
+ * runs on a timer. Every added key looks at a few slots for expired ones.
  */
 export class MemoryGate implements Gate {
   readonly driver: Driver;
   readonly policies: readonly Policy[];
+  readonly consume: (key: string, cost: number) => Decision;
   readonly #clock: Clock;
   readonly #room: Room;
-  readonly #parts: readonly Part[];
-  readonly #first: Part;
-  readonly #width: number;
+  readonly #parts: readonly Rows[];
   readonly #answer: Answer = newAnswer();
   readonly #findings: Float64Array;
-  readonly #rows: Float64Array[] = [];
-  readonly #keys: (string | undefined)[][] = [];
-  readonly #index = new KeyIndex((slot) => this.#key(slot));
+  readonly #index = new KeyIndex();
   #free: number[] = [];
   /** Slots below this have been used. */
   #used = 0;
   #hand = 0;
+  /** µs: the hand rests for so long after it has begun a round, and when that was. */
+  readonly #rest: number;
+  #roundFrom = Number.NEGATIVE_INFINITY;
   #calls = 0;
   /** Of the few keys for which someone waits. */
   readonly #lines = new Map<string, Line>();
   /** Those in whose line someone has given up: their rows are made anew when they are needed. */
   readonly #torn = new Set<string>();
   #lastKey: string | undefined;
-  #lastSlot = -1;
+  #lastSlot = noSlot;
+  /** Of the key that was looked up last. */
+  #hash = 0;
   /** The key added last: the first to go when the store is full, unless it has spent more than others. */
   #newcomer: string | undefined;
   /** Keys held. */
@@ -108,46 +86,50 @@ export class MemoryGate implements Gate {
     this.policies = policies;
     this.#clock = clock;
     this.#room = room;
-    let at = 0;
-    this.#parts = policies.map((policy) => {
-      const rule = ruleOf(policy);
-      const largestLogged = rule.algorithm.largestLogged?.(rule.parameters);
-      const pool = largestLogged === undefined ? undefined : new LogPool(largestLogged);
-      const lasting = rule.algorithm.lasting(rule.parameters);
-      const row = new Float64Array(rule.algorithm.columns);
-      const part: Part = { rule, row, log: pool ?? noLog, pool, at, lasting, limit: policy.limit, ahead: new Map() };
-      at += lasting + (pool === undefined ? 0 : headerWidth);
-      return part;
-    });
-    this.#first = this.#parts[0] as Part;
-    this.#width = at;
+    this.#parts = policies.map((policy) => new Rows(ruleOf(policy), policy.limit));
     this.#findings = new Float64Array(policies.length * numbersPerPolicy);
+    this.#rest = Math.min(longestRest, ...policies.map(({ window }) => window * 1000));
+    const [rows] = this.#parts;
+    this.consume =
+      policies.length === 1
+        ? this.#consumeOne(clock, policies, rows as Rows, this.#answer)
+        : (key, cost) => this.#consumeAll(key, cost);
   }
 
-  /** The whole decision at once; the hot path. */
-  consume = (key: string, cost: number): Decision => {
+  /**
+   * The whole decision at once, for one policy; the hot path. Short enough, and so are its parts, that V8 inlines all of
+   * it but the algorithm into a loop that calls it, and allocates no decision that is only read there.
+   */
+  #consumeOne(
+    clock: Clock,
+    policies: readonly Policy[],
+    rows: Rows,
+    answer: Answer,
+  ): (key: string, cost: number) => Decision {
+    return (key, cost) => {
+      const now = clock.now();
+      let slot = key === this.#lastKey ? this.#lastSlot : this.#lookUp(key);
+      // a new key is always granted what the limit allows
+      if (slot < 0 && cost <= rows.limit) slot = this.#add(key);
+      rows.step(slot, now, now, now, cost, answer);
+      const wait = answer.start - now;
+      return decideOne(policies, wait <= 0, wait, answer.remaining, Math.max(0, answer.resetAt - now));
+    };
+  }
+
+  #consumeAll(key: string, cost: number): Decision {
     const now = this.#clock.now();
-    if (this.#parts.length > 1) {
-      const granted = this.look(key, cost, now) <= now;
-      if (granted) this.take(key, cost, now, now);
-      return decideMany(this.policies, Array.from(this.#findings), granted);
-    }
-    let slot = this.#find(key);
-    // a new key is always granted what the limit allows
-    if (slot < 0 && cost <= this.#first.limit) slot = this.#add(key);
-    const answer = this.#answer;
-    this.#step(this.#first, slot, now, now, now, cost);
-    const allowed = answer.start <= now;
-    return decideOne(this.policies, allowed, answer.start - now, answer.remaining, Math.max(0, answer.resetAt - now));
-  };
+    const granted = this.look(key, cost, now) <= now;
+    if (granted) this.take(key, cost, now, now);
+    return decideMany(this.policies, this.#findings.slice(), granted);
+  }
 
   /** The first moment at which every policy would grant `cost`; writes the findings, and nothing else. */
   look(key: string, cost: number, now: number): number {
     const slot = this.#find(key);
     let start = now;
     for (let index = 0; index < this.#parts.length; index++) {
-      const part = this.#parts[index] as Part;
-      this.#step(part, slot, now, now, never, cost);
+      (this.#parts[index] as Rows).step(slot, now, now, never, cost, this.#answer);
       this.#note(index, now, now);
       if (this.#answer.start > start) start = this.#answer.start;
     }
@@ -160,8 +142,7 @@ export class MemoryGate implements Gate {
     if (slot < 0) slot = this.#add(key);
     const stamps: number[] = [];
     for (let index = 0; index < this.#parts.length; index++) {
-      const part = this.#parts[index] as Part;
-      this.#step(part, slot, now, start, start, cost);
+      (this.#parts[index] as Rows).step(slot, now, start, start, cost, this.#answer);
       this.#note(index, now, start);
       stamps.push(this.#answer.stamp);
     }
@@ -185,15 +166,9 @@ export class MemoryGate implements Gate {
     const nothing = slot < 0 && (delta < 0 || stamps !== undefined);
     if (slot < 0 && !nothing) slot = this.#add(key);
     for (let index = 0; index < this.#parts.length; index++) {
-      const part = this.#parts[index] as Part;
-      const { algorithm, parameters } = part.rule;
-      if (nothing) {
-        this.#step(part, slot, now, now, never, 1);
-      } else {
-        this.#load(part, slot);
-        algorithm.amend(part.row, part.log, now, stamps?.[index] ?? noStamp, delta, parameters, this.#answer);
-        this.#save(part, slot);
-      }
+      const part = this.#parts[index] as Rows;
+      if (nothing) part.step(slot, now, now, never, 1, this.#answer);
+      else part.amend(slot, now, stamps?.[index] ?? noStamp, delta, this.#answer);
       this.#note(index, now, now);
     }
   }
@@ -201,10 +176,7 @@ export class MemoryGate implements Gate {
   /** Copies of the rows of a key, to compare and to put back. */
   snapshot(key: string): readonly Row[] {
     const slot = this.#find(key);
-    return this.#parts.map((part) => {
-      this.#load(part, slot);
-      return part.row.slice();
-    });
+    return this.#parts.map((part) => part.copy(slot));
   }
 
   /**
@@ -215,8 +187,8 @@ export class MemoryGate implements Gate {
     const slot = this.#find(key);
     if (slot < 0) return;
     this.#parts.forEach((part, index) => {
-      if (this.#unchanged(part, slot, after[index] as Row)) this.#put(part, slot, before[index] as Row);
-      else this.#giveBack(part, slot, cost, stamps[index] as number);
+      if (part.isStill(slot, after[index] as Row)) part.put(slot, before[index] as Row);
+      else part.amend(slot, this.#clock.now(), stamps[index] as number, -cost, this.#answer);
     });
   }
 
@@ -257,8 +229,8 @@ export class MemoryGate implements Gate {
     const inLine = line !== undefined && place.line === line;
     this.#parts.forEach((part, index) => {
       // a log knows every call by its start, and needs no line
-      if (part.pool === undefined && inLine && this.#unchanged(part, slot, line.after[index] as Row)) return;
-      if (slot >= 0) this.#giveBack(part, slot, place.cost, place.stamps[index] as number);
+      if (inLine && part.isStill(slot, line.after[index] as Row)) return;
+      if (slot >= 0) part.amend(slot, this.#clock.now(), place.stamps[index] as number, -place.cost, this.#answer);
     });
     if (!inLine) return;
     this.#torn.add(key);
@@ -275,14 +247,11 @@ export class MemoryGate implements Gate {
     this.#room.count(-this.size);
     this.size = 0;
     this.#index.clear();
-    this.#rows.length = this.#keys.length = this.#free.length = this.#used = this.#hand = 0;
+    this.#free.length = this.#used = this.#hand = 0;
     this.#lastKey = this.#newcomer = undefined;
     this.#lines.clear();
     this.#torn.clear();
-    for (const part of this.#parts) {
-      part.ahead.clear();
-      part.pool?.empty();
-    }
+    for (const part of this.#parts) part.forget();
   }
 
   /**
@@ -294,7 +263,7 @@ export class MemoryGate implements Gate {
     let best: { key: string; share: number } | undefined;
     let left = Math.min(this.size, candidates);
     while (left > 0) {
-      const key = this.#key(this.#hand);
+      const key = this.#index.key(this.#hand);
       if (key !== undefined) {
         left -= 1;
         const share = this.#share(this.#hand, now);
@@ -315,7 +284,7 @@ export class MemoryGate implements Gate {
   #share(slot: number, now: number): number {
     let share = 0;
     for (const part of this.#parts) {
-      this.#step(part, slot, now, now, never, 1);
+      part.step(slot, now, now, never, 1, this.#answer);
       share = Math.max(share, 1 - this.#answer.remaining / part.limit);
     }
     return share;
@@ -329,53 +298,14 @@ export class MemoryGate implements Gate {
     this.#findings[at + 2] = Math.max(0, answer.resetAt - moment);
   }
 
-  #step(part: Part, slot: number, now: number, earliest: number, latest: number, cost: number): void {
-    this.#load(part, slot);
-    const { algorithm, parameters } = part.rule;
-    algorithm.step(part.row, part.log, now, earliest, latest, cost, parameters, this.#answer);
-    if (this.#answer.changed && slot >= 0) this.#save(part, slot);
-  }
-
-  #load(part: Part, slot: number): void {
-    const { row, at, lasting } = part;
-    if (slot < 0) {
-      row.fill(0);
-      part.pool?.header.fill(0);
-      return;
-    }
-    const rows = this.#rows[slot >>> slotBits] as Float64Array;
-    let from = (slot & slotMask) * this.#width + at;
-    for (let column = 0; column < lasting; column++) row[column] = rows[from++] as number;
-    const { pool, ahead } = part;
-    if (pool !== undefined) {
-      const { header } = pool;
-      for (let column = 0; column < headerWidth; column++) header[column] = rows[from++] as number;
-    }
-    const kept = ahead.size === 0 ? undefined : ahead.get(slot);
-    for (let column = lasting; column < row.length; column++)
-      row[column] = kept === undefined ? 0 : (kept[column] as number);
-  }
-
-  #save(part: Part, slot: number): void {
-    const { row, at, lasting } = part;
-    const rows = this.#rows[slot >>> slotBits] as Float64Array;
-    let to = (slot & slotMask) * this.#width + at;
-    for (let column = 0; column < lasting; column++) rows[to++] = row[column] as number;
-    const { pool, ahead } = part;
-    if (pool !== undefined) {
-      const { header } = pool;
-      for (let column = 0; column < headerWidth; column++) rows[to++] = header[column] as number;
-    }
-    let lies = false;
-    for (let column = lasting; column < row.length; column++) lies ||= row[column] !== 0;
-    if (lies) ahead.set(slot, row.slice());
-    else if (ahead.size > 0) ahead.delete(slot);
-  }
-
   #find(key: string): number {
-    if (key === this.#lastKey) return this.#lastSlot;
+    return key === this.#lastKey ? this.#lastSlot : this.#lookUp(key);
+  }
+
+  #lookUp(key: string): number {
     if ((++this.#calls & 7) === 0) this.#sweep(1);
-    const slot = this.#index.find(key, this.#index.hash(key));
+    this.#hash = this.#index.hash(key);
+    const slot = this.#index.find(key, this.#hash);
     if (slot >= 0) {
       if (this.#torn.size > 0 && this.#torn.delete(key)) this.#mend(key, slot);
       this.#lastKey = key;
@@ -392,7 +322,7 @@ export class MemoryGate implements Gate {
     const rows = line.base.map((row) => row.slice());
     for (const place of line.places) this.#replay(rows, place);
     this.#parts.forEach((part, index) => {
-      if (this.#unchanged(part, slot, line.after[index] as Row)) this.#put(part, slot, rows[index] as Row);
+      if (part.isStill(slot, line.after[index] as Row)) part.put(slot, rows[index] as Row);
     });
     line.after = rows;
     if (line.places.length === 0) this.#lines.delete(key);
@@ -400,41 +330,19 @@ export class MemoryGate implements Gate {
 
   /** Grants a place again, on rows of its own, the start that it has. */
   #replay(rows: readonly Row[], { stands, now, stamps, cost }: Place): void {
-    this.#parts.forEach(({ pool, rule }, index) => {
-      if (!stands || pool !== undefined) return;
-      const start = stamps[index] as number;
-      rule.algorithm.step(rows[index] as Row, noLog, now, start, start, cost, rule.parameters, this.#answer);
+    this.#parts.forEach((part, index) => {
+      if (!stands || part.logged) return;
+      part.replay(rows[index] as Row, now, stamps[index] as number, cost, this.#answer);
     });
   }
 
-  /** Nothing has happened to a row since it was copied; of a log, nobody can say. Leaves the row loaded. */
-  #unchanged(part: Part, slot: number, copy: Row): boolean {
-    this.#load(part, slot);
-    return part.pool === undefined && part.row.every((number, column) => number === copy[column]);
-  }
-
-  #put(part: Part, slot: number, copy: Row): void {
-    part.row.set(copy);
-    this.#save(part, slot);
-  }
-
-  #giveBack(part: Part, slot: number, cost: number, stamp: number): void {
-    this.#load(part, slot);
-    const { algorithm, parameters } = part.rule;
-    algorithm.amend(part.row, part.log, this.#clock.now(), stamp, -cost, parameters, this.#answer);
-    this.#save(part, slot);
-  }
-
-  #key(slot: number): string | undefined {
-    return this.#keys[slot >>> slotBits]?.[slot & slotMask];
-  }
-
+  /** Adds the key that `#find` has just missed. */
   #add(key: string): number {
+    const hash = this.#hash;
     this.#sweep(sweptPerAdd);
     this.#room.make(this);
     const slot = this.#free.pop() ?? this.#newSlot();
-    (this.#keys[slot >>> slotBits] as (string | undefined)[])[slot & slotMask] = key;
-    this.#index.add(this.#index.hash(key), slot);
+    this.#index.add(key, hash, slot);
     this.size += 1;
     this.#room.count(1);
     this.#newcomer = this.#lastKey = key;
@@ -444,30 +352,13 @@ export class MemoryGate implements Gate {
 
   #newSlot(): number {
     const slot = this.#used++;
-    const chunk = slot >>> slotBits;
-    const offset = slot & slotMask;
-    const rows = this.#rows[chunk];
-    if (rows === undefined) {
-      // the first chunk grows with the keys, so that a limiter of few keys is small
-      this.#rows.push(new Float64Array((chunk === 0 ? smallestChunk : slotsPerChunk) * this.#width));
-      this.#keys.push([]);
-    } else if ((offset + 1) * this.#width > rows.length) {
-      const larger = new Float64Array(rows.length * 2);
-      larger.set(rows);
-      this.#rows[chunk] = larger;
-    }
+    for (const part of this.#parts) part.grow(slot);
     return slot;
   }
 
   #remove(slot: number, key: string): void {
-    for (const part of this.#parts) {
-      this.#load(part, slot);
-      part.pool?.clear();
-      part.row.fill(0);
-      this.#save(part, slot);
-    }
+    for (const part of this.#parts) part.clear(slot);
     this.#index.remove(this.#index.hash(key), slot);
-    (this.#keys[slot >>> slotBits] as (string | undefined)[])[slot & slotMask] = undefined;
     this.#free.push(slot);
     this.size -= 1;
     this.#room.count(-1);
@@ -479,20 +370,24 @@ export class MemoryGate implements Gate {
     this.#torn.delete(key);
   }
 
-  /** Looks at the next slots for expired ones. */
+  /** Looks at the next slots for expired ones, unless the hand rests. */
   #sweep(slots: number): void {
     const now = this.#clock.now();
-    for (let left = Math.min(slots, this.#used); left > 0; left--) {
+    for (let left = slots; left > 0 && this.#used > 0; left--) {
+      if (this.#hand === 0) {
+        if (now >= this.#roundFrom && now < this.#roundFrom + this.#rest) return;
+        this.#roundFrom = now;
+      }
       const slot = this.#hand;
-      const key = this.#key(slot);
-      if (key !== undefined && this.#expired(slot, now)) this.#remove(slot, key);
       this.#turnHand();
+      const key = this.#index.key(slot);
+      if (key !== undefined && this.#expired(slot, now)) this.#remove(slot, key);
     }
   }
 
   #expired(slot: number, now: number): boolean {
     for (const part of this.#parts) {
-      this.#step(part, slot, now, now, never, 1);
+      part.step(slot, now, now, never, 1, this.#answer);
       if (this.#answer.resetAt > now || this.#answer.remaining < part.limit) return false;
     }
     return true;
@@ -503,6 +398,6 @@ export class MemoryGate implements Gate {
   }
 }
 
-function sameRow(part: Part, one: readonly Row[], other: readonly Row[], index: number): boolean {
-  return part.pool !== undefined || (one[index] as Row).every((number, column) => number === other[index]?.[column]);
+function sameRow(part: Rows, one: readonly Row[], other: readonly Row[], index: number): boolean {
+  return part.logged || (one[index] as Row).every((number, column) => number === other[index]?.[column]);
 }

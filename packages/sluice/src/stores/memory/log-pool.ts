@@ -3,16 +3,26 @@ import type { Log } from "../../core/algorithm.js";
 /**
  * The logs of all keys of a limiter, in blocks of eight calls from one pool: a doubly linked list of blocks for each key.
  *
- * A call takes two words (48 bits of stamp, 16 of cost) or, for limits above 65 535, three (48 of cost). With the two
- * links that is 9 (13) bytes a call; the alternatives were a typed array per key (200 bytes before its first call) and
- * a JS array (16 bytes a call, and O(n) to drop from its front). Stamps are kept modulo 2⁴⁸ µs and read relative to
- * the newest, which is kept whole.
+ * A call takes two words: 48 bits of stamp, 16 of cost. With the two links of its block that is 9 bytes a call; the
+ * alternatives were a typed array per key (200 bytes before its first call) and a JS array (16 bytes a call, and O(n) to
+ * drop from its front). A chunk in which some call costs more than 65 535 has a third word for each. Stamps are kept
+ * modulo 2⁴⁸ µs and read relative to the newest, which is kept whole.
  */
 
-const callsPerBlock = 8;
-const blocksPerChunk = 1024;
+const blockBits = 3;
+const callsPerBlock = 1 << blockBits;
+const callMask = callsPerBlock - 1;
+const chunkBits = 10;
+const blocksPerChunk = 1 << chunkBits;
+const blockMask = blocksPerChunk - 1;
+/** Two for each call, and two links. */
+const blockWords = 2 * callsPerBlock + 2;
 const stampRange = 2 ** 48;
 const word = 2 ** 32;
+const lowCosts = 2 ** 16;
+const highMask = blocksPerChunk * callsPerBlock - 1;
+/** What one entry can cost. */
+const costLimit = 2 ** 48 - 1;
 /** Calls of one stamp that a single push may add: what a debt is cut to. */
 const longestDebt = 16;
 
@@ -23,19 +33,16 @@ const END = 1;
 const NEWEST = 2;
 
 export class LogPool implements Log {
-  readonly #words: number;
-  readonly #costLimit: number;
-  readonly #blockWords: number;
   readonly #chunks: Uint32Array[] = [];
+  /** By chunk: what the calls cost beyond their low 16 bits, where some call does. */
+  readonly #highCosts: (Uint32Array | undefined)[] = [];
   #free = -1;
   #unused = 0;
   /** The header of the key at hand: loaded and saved by the caller. Zeros are an empty log. */
-  readonly header: Float64Array = new Float64Array(headerWidth);
+  readonly header: Float64Array;
 
-  constructor(largestCost: number) {
-    this.#words = largestCost > 0xffff ? 3 : 2;
-    this.#costLimit = largestCost > 0xffff ? stampRange - 1 : 0xffff;
-    this.#blockWords = callsPerBlock * this.#words + 2;
+  constructor(header: Float64Array = new Float64Array(headerWidth)) {
+    this.header = header;
   }
 
   newest(): number {
@@ -55,10 +62,10 @@ export class LogPool implements Log {
   }
 
   push(stamp: number, cost: number): number {
-    let left = Math.min(cost, this.#costLimit * longestDebt);
+    let left = Math.min(cost, costLimit * longestDebt);
     const logged = left;
     if (!this.#empty() && this.newest() === stamp) left -= this.#raise(this.#tail(), left);
-    while (left > 0) left -= this.#append(stamp, Math.min(left, this.#costLimit));
+    while (left > 0) left -= this.#append(stamp, Math.min(left, costLimit));
     return logged;
   }
 
@@ -109,15 +116,15 @@ export class LogPool implements Log {
 
   /** Forgets every key. */
   empty(): void {
-    this.#chunks.length = this.#unused = 0;
+    this.#chunks.length = this.#highCosts.length = this.#unused = 0;
     this.#free = -1;
   }
 
   /** Gives all blocks of the key at hand back. */
   clear(): void {
     if (this.#empty()) return;
-    const last = Math.floor(this.#tail() / callsPerBlock);
-    let block = Math.floor((this.header[HEAD] as number) / callsPerBlock);
+    const last = this.#tail() >>> blockBits;
+    let block = (this.header[HEAD] as number) >>> blockBits;
     for (;;) {
       const next = this.#link(block, 1);
       this.#release(block);
@@ -150,10 +157,10 @@ export class LogPool implements Log {
     } else {
       const tail = this.#tail();
       at = tail + 1;
-      if (at % callsPerBlock === 0) {
+      if ((at & callMask) === 0) {
         const block = this.#allocate();
-        this.#setLink(Math.floor(tail / callsPerBlock), 1, block);
-        this.#setLink(block, 0, Math.floor(tail / callsPerBlock));
+        this.#setLink(tail >>> blockBits, 1, block);
+        this.#setLink(block, 0, tail >>> blockBits);
         at = block * callsPerBlock;
       }
     }
@@ -169,7 +176,7 @@ export class LogPool implements Log {
       return;
     }
     this.header[HEAD] = this.#after(head);
-    if (head % callsPerBlock === callsPerBlock - 1) this.#release(Math.floor(head / callsPerBlock));
+    if ((head & callMask) === callMask) this.#release(head >>> blockBits);
   }
 
   #removeTail(tail: number): void {
@@ -179,40 +186,37 @@ export class LogPool implements Log {
     }
     const previous = this.#previous(tail);
     const newest = this.#stamp(previous);
-    if (tail % callsPerBlock === 0) this.#release(Math.floor(tail / callsPerBlock));
+    if ((tail & callMask) === 0) this.#release(tail >>> blockBits);
     this.header[END] = previous + 1;
     this.header[NEWEST] = newest;
   }
 
   #after(at: number): number {
-    return (at + 1) % callsPerBlock === 0 ? this.#link(Math.floor(at / callsPerBlock), 1) * callsPerBlock : at + 1;
+    return (at & callMask) === callMask ? this.#link(at >>> blockBits, 1) * callsPerBlock : at + 1;
   }
 
   #previous(at: number): number {
-    return at % callsPerBlock === 0
-      ? this.#link(Math.floor(at / callsPerBlock), 0) * callsPerBlock + callsPerBlock - 1
-      : at - 1;
+    return (at & callMask) === 0 ? this.#link(at >>> blockBits, 0) * callsPerBlock + callsPerBlock - 1 : at - 1;
   }
 
   #stamp(at: number): number {
     const chunk = this.#chunk(at);
-    const offset = this.#offset(at);
+    const offset = offsetOf(at);
     const kept = ((chunk[offset + 1] as number) >>> 16) * word + (chunk[offset] as number);
     const newest = this.newest();
-    const age = (newest % stampRange) - kept;
+    const age = wrapped(newest) - kept;
     return newest - (age < 0 ? age + stampRange : age);
   }
 
   #cost(at: number): number {
-    const chunk = this.#chunk(at);
-    const offset = this.#offset(at);
-    const low = (chunk[offset + 1] as number) & 0xffff;
-    return this.#words === 2 ? low : low * word + (chunk[offset + 2] as number);
+    const low = (this.#chunk(at)[offsetOf(at) + 1] as number) & 0xffff;
+    const high = this.#highCosts.length === 0 ? undefined : this.#highCosts[chunkOf(at)];
+    return high === undefined ? low : low + (high[at & highMask] as number) * lowCosts;
   }
 
   #raise(at: number, cost: number): number {
     const before = this.#cost(at);
-    const added = Math.min(cost, this.#costLimit - before);
+    const added = Math.min(cost, costLimit - before);
     this.#setCost(at, before + added);
     return added;
   }
@@ -226,42 +230,35 @@ export class LogPool implements Log {
 
   #write(at: number, stamp: number, cost: number): void {
     const chunk = this.#chunk(at);
-    const offset = this.#offset(at);
-    const kept = stamp % stampRange;
-    chunk[offset] = kept % word;
+    const offset = offsetOf(at);
+    const kept = wrapped(stamp);
+    // a store into 32 bits takes the low ones
+    chunk[offset] = kept;
     chunk[offset + 1] = Math.floor(kept / word) << 16;
     this.#setCost(at, cost);
   }
 
   #setCost(at: number, cost: number): void {
     const chunk = this.#chunk(at);
-    const offset = this.#offset(at);
-    const high = (chunk[offset + 1] as number) & 0xffff0000;
-    if (this.#words === 2) {
-      chunk[offset + 1] = high | cost;
-    } else {
-      chunk[offset + 1] = high | Math.floor(cost / word);
-      chunk[offset + 2] = cost % word;
-    }
+    const offset = offsetOf(at);
+    chunk[offset + 1] = ((chunk[offset + 1] as number) & 0xffff0000) | (cost & 0xffff);
+    if (cost < lowCosts && this.#highCosts.length === 0) return;
+    const which = chunkOf(at);
+    if (cost >= lowCosts) this.#highCosts[which] ??= new Uint32Array(blocksPerChunk * callsPerBlock);
+    const high = this.#highCosts[which];
+    if (high !== undefined) high[at & highMask] = Math.floor(cost / lowCosts);
   }
 
   #chunk(at: number): Uint32Array {
-    return this.#chunks[Math.floor(at / (callsPerBlock * blocksPerChunk))] as Uint32Array;
-  }
-
-  #offset(at: number): number {
-    const block = Math.floor(at / callsPerBlock) % blocksPerChunk;
-    return block * this.#blockWords + (at % callsPerBlock) * this.#words;
+    return this.#chunks[chunkOf(at)] as Uint32Array;
   }
 
   #link(block: number, which: 0 | 1): number {
-    const chunk = this.#chunks[Math.floor(block / blocksPerChunk)] as Uint32Array;
-    return chunk[((block % blocksPerChunk) + 1) * this.#blockWords - 2 + which] as number;
+    return (this.#chunks[block >>> chunkBits] as Uint32Array)[linksOf(block) + which] as number;
   }
 
   #setLink(block: number, which: 0 | 1, to: number): void {
-    const chunk = this.#chunks[Math.floor(block / blocksPerChunk)] as Uint32Array;
-    chunk[((block % blocksPerChunk) + 1) * this.#blockWords - 2 + which] = to;
+    (this.#chunks[block >>> chunkBits] as Uint32Array)[linksOf(block) + which] = to;
   }
 
   #allocate(): number {
@@ -272,7 +269,7 @@ export class LogPool implements Log {
       return block;
     }
     const block = this.#unused++;
-    if (block % blocksPerChunk === 0) this.#chunks.push(new Uint32Array(blocksPerChunk * this.#blockWords));
+    if ((block & blockMask) === 0) this.#chunks.push(new Uint32Array(blocksPerChunk * blockWords));
     return block;
   }
 
@@ -281,4 +278,21 @@ export class LogPool implements Log {
     this.#setLink(block, 1, this.#free < 0 ? block : this.#free);
     this.#free = block;
   }
+}
+
+function chunkOf(at: number): number {
+  return at >>> (blockBits + chunkBits);
+}
+
+function offsetOf(at: number): number {
+  return ((at >>> blockBits) & blockMask) * blockWords + (at & callMask) * 2;
+}
+
+function linksOf(block: number): number {
+  return (block & blockMask) * blockWords + 2 * callsPerBlock;
+}
+
+/** A stamp as it is kept; the remainder is slow, and seldom needed. */
+function wrapped(stamp: number): number {
+  return stamp < stampRange ? stamp : stamp % stampRange;
 }

@@ -146,7 +146,7 @@ describe.each(libraries.map((library) => ({ name: library.name, library })))("th
     async (_, hang) => {
       const { client, store } = await open();
       const [limiter, other] = [limiterOn(store), limiterOn(store)];
-      await limiter.consume("warm");
+      await untilUsed(limiter);
       const end = await hang();
       const listeners = () =>
         (client as { eventNames?(): string[]; listenerCount?(name: string): number })
@@ -186,7 +186,7 @@ describe.each(libraries.map((library) => ({ name: library.name, library })))("th
   it("a server that dies and comes back is used again within a second of answering its client", async () => {
     const { client, store } = await open();
     const limiter = limiterOn(store);
-    await limiter.consume("warm");
+    await untilUsed(limiter);
     await server.kill();
     const outcomes = await timedVerbs(limiter, limiterOn(store));
     expectInTime(outcomes);
@@ -207,8 +207,7 @@ describe.each(libraries.map((library) => ({ name: library.name, library })))("th
   it("a grant that comes too late is for nobody: what waited or reserved is given back, nothing is handed out", async () => {
     const { store } = await open();
     const limiter = limiterOn(store);
-    await limiter.consume("warm");
-    const sure = limiterOn(storeOn(observer), { name: "unused", timeout: "5s" });
+    await untilUsed(limiter);
     const name = randomUUID();
     const [late, look] = [limiterOn(store, { name }), limiterOn(storeOn(observer), { name, timeout: "5s" })];
     server.pause();
@@ -222,14 +221,13 @@ describe.each(libraries.map((library) => ({ name: library.name, library })))("th
     }
     // a plain call stays counted: nobody can tell whether it was
     expect((await look.peek("c")).remaining).toBe(policy.limit - 1);
-    await sure.peek("warm");
   });
 
   it("a process that stalls does not blame the store for answers that are there", async () => {
     // the proxy is a part of this process, and would stall too
     const { store } = await open(server.port);
     const limiter = limiterOn(store);
-    await limiter.consume("warm");
+    await untilUsed(limiter);
     for (let round = 0; round < 3; round++) {
       const calls = [
         limiter.consume("a"),
@@ -250,7 +248,7 @@ describe.each(libraries.map((library) => ({ name: library.name, library })))("th
   it("two thousand calls queued while the store hangs are all answered in time, and leave nothing behind", async () => {
     const { store } = await open();
     const limiter = limiterOn(store);
-    await limiter.consume("warm");
+    await untilUsed(limiter);
     server.pause();
     const outcomes: Timed<unknown>[] = [];
     try {
@@ -284,7 +282,7 @@ describe("of two limiters that ask in one turn", () => {
     client.on("error", () => {});
     const store = storeOn(client);
     const [patient, hasty] = [limiterOn(store, { timeout: 900 }), limiterOn(store, { timeout: 60 })];
-    await patient.consume("warm");
+    await untilUsed(patient);
     server.pause();
     try {
       for (const order of [
@@ -312,8 +310,8 @@ describe("all over two stores", () => {
     const dead = cleanup(new Redis(proxy.port, "127.0.0.1"), (redis) => redis.disconnect());
     dead.on("error", () => {});
     const [here, there] = [limiterOn(storeOn(observer)), limiterOn(storeOn(dead))];
-    await there.consume("warm");
-    await here.consume("warm");
+    await untilUsed(there);
+    await untilUsed(here);
     // so slow that a look is answered in time, and a decision after it is not
     proxy.mode({ kind: "delay", ms: 40 });
     try {
@@ -397,7 +395,7 @@ it("a probe that is answered late does not leave a pile of questions in the clie
   const client = cleanup(new Redis(server.url), (redis) => redis.disconnect());
   client.on("error", () => {});
   const limiter = limiterOn(storeOn(client), { timeout: 30 });
-  await limiter.consume("warm");
+  await untilUsed(limiter);
   server.pause();
   const end = performance.now() + 1200;
   try {

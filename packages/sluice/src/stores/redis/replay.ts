@@ -1,6 +1,4 @@
-import type { Answer, Log, Row } from "../../core/algorithm.js";
-import { newAnswer, noStamp } from "../../core/algorithm.js";
-
+import { type Answer, newAnswer, noLog, noStamp, type Row } from "../../core/algorithm.js";
 import { StoreError } from "../../core/errors.js";
 import { type Policy, type Rule, ruleOf } from "../../core/policy.js";
 
@@ -18,17 +16,6 @@ export interface Part {
 /** How many places a policy takes in a reply: a row, or four figures for each run. */
 export const figuresPerLog = 4;
 
-/** Where the script keeps the log, the twin of `step` is never run here. */
-const noLog: Log = {
-  newest: () => 0,
-  scan: () => {},
-  push: () => 0,
-  dropThrough: () => 0,
-  take: () => 0,
-  add: () => 0,
-  shift: () => {},
-};
-
 /** One row at work, for all limiters: what the script did to a row is done again here, to learn what it found. */
 const answer: Answer = newAnswer();
 const never = -1;
@@ -36,7 +23,7 @@ const never = -1;
 export function partsOf(policies: readonly Policy[]): readonly Part[] {
   return policies.map((policy) => {
     const rule = ruleOf(policy);
-    const logged = rule.algorithm.largestLogged !== undefined;
+    const logged = rule.algorithm.logged === true;
     return { rule, row: new Float64Array(rule.algorithm.columns), logged };
   });
 }
