@@ -8,7 +8,7 @@ import { dirname, join, relative, resolve } from "node:path";
 
 const source = resolve(import.meta.dirname, "../packages/sluice/src");
 
-/** The algorithms by name. Each file is the body of a function, which the driver runs when a call first needs it. */
+/** The algorithms by name. Each file is a block that returns one, and runs when a call first needs it. */
 const algorithms = {
   "fixed-window": "algorithms/fixed-window/fixed-window.lua",
   "sliding-counter": "algorithms/sliding-counter/sliding-counter.lua",
@@ -23,13 +23,13 @@ const programs = [
   {
     out: "stores/redis/programs.gen.ts",
     parts: [
-      { line: "local algorithms = {" },
+      { line: "local function newAlgorithm(name)" },
       ...Object.entries(algorithms).flatMap(([name, file]) => [
-        { line: `["${name}"] = function()` },
+        { line: `if name == "${name}" then` },
         { file },
-        { line: "end," },
+        { line: "end" },
       ]),
-      { line: "}" },
+      { line: "end" },
       { file: "stores/redis/driver.lua" },
     ],
     name: "limiterScript",

@@ -141,7 +141,7 @@ const shorter = task.quick ? 0.4 : 1;
 const scenarios = {
   async closed() {
     const client = await openClient(task.client, task.url);
-    const call = await makeLibrary(task.library, task.client, client, settings[task.setting]);
+    const call = await makeLibrary(task.library, task.client, client, settings[task.setting], task.build);
     const spread = task.setting !== "hot" && task.setting !== "spent";
     const nextKey = spread ? anyKey : oneKey;
     if (spread) {
@@ -159,7 +159,7 @@ const scenarios = {
 
   async open() {
     const client = await openClient(task.client, task.url);
-    const call = await makeLibrary(task.library, task.client, client, settings[task.setting]);
+    const call = await makeLibrary(task.library, task.client, client, settings[task.setting], task.build);
     await touchAll(call);
     await closedLoop(call, anyKey, 250, 400 * shorter);
     const levels = {};
@@ -174,7 +174,7 @@ const scenarios = {
 
   /** Bytes of a key of ten characters by MEMORY USAGE, and of its state, after so many calls one after the other. */
   async memory() {
-    const { rateLimiter, redisStore, ...algorithms } = await sluiceFrom();
+    const { rateLimiter, redisStore, ...algorithms } = await sluiceFrom(task.build);
     const client = await openClient("ioredis", task.url);
     const figures = {};
     for (const [title, policy] of Object.entries(policies)) {

@@ -23,18 +23,15 @@ export const policies = {
   "sliding window": (s) => s.slidingWindow({ limit: 10_000, window: "1d" }),
 };
 
-/** The build of sluice beside which another may be measured: `sluice=path/to/folder` with index.js and redis.js. */
-const built = new URL("../../packages/sluice/dist/", import.meta.url);
-
-/** The limiter, and the function that makes its store. */
-export async function sluiceFrom(path = built) {
-  const index = await import(new URL("index.js", path));
-  const { redisStore } = await import(new URL("stores/redis/redis.js", path));
+/** What a build of sluice exports, and the function that makes its store. */
+export async function sluiceFrom(build) {
+  const index = await import(new URL("index.js", build));
+  const { redisStore } = await import(new URL("stores/redis/redis.js", build));
   return { ...index, redisStore };
 }
 
-async function sluice(client, { bucket }, options, path) {
-  const { rateLimiter, redisStore, tokenBucket } = await sluiceFrom(path);
+async function sluice(client, { bucket }, options, build) {
+  const { rateLimiter, redisStore, tokenBucket } = await sluiceFrom(build);
   const limiter = rateLimiter(tokenBucket(bucket), { store: redisStore(client.client, options), name: "bench" });
   return (key) => limiter.consume(key);
 }
@@ -161,12 +158,10 @@ const variants = {
   ", no denial cache": { denialCache: false },
 };
 
-/** `sluice`, `sluice=path` (of another build), either followed by a variant, or a peer. */
-export async function makeLibrary(name, clientName, client, setting) {
+/** `sluice`, as `build` holds it, or `sluice=path` of another build, either followed by a variant; or a peer. */
+export async function makeLibrary(name, clientName, client, setting, build) {
   if (!name.startsWith("sluice")) return peers[name](client, setting, clientName);
   const [, path, variant] = /^sluice(?:=([^,]+))?(,.*)?$/.exec(name);
   const options = variants[variant ?? ""];
-  return sluice(client, setting, options, path === undefined ? built : new URL(path, "file:///"));
+  return sluice(client, setting, options, path === undefined ? build : new URL(path, "file:///"));
 }
-
-export const isOurs = (name) => name.startsWith("sluice");

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Log, newAnswer, noStamp } from "../core/algorithm.js";
+import { newAnswer, noLog, noStamp } from "../core/algorithm.js";
 import { ruleOf } from "../core/policy.js";
 import { fixedWindow, type Policy, slidingCounter, slidingWindow, tokenBucket } from "../index.js";
 import { headerWidth, LogPool } from "../stores/memory/log-pool.js";
@@ -48,16 +48,6 @@ const kinds: Readonly<Record<string, (limit: number, window: number, rate: numbe
   }),
 };
 
-const noLog: Log = {
-  newest: () => 0,
-  scan: () => {},
-  push: () => 0,
-  dropThrough: () => 0,
-  take: () => 0,
-  add: () => 0,
-  shift: () => {},
-};
-
 /** One key: a row, and a log where the algorithm keeps one. */
 class Key {
   readonly row: Float64Array;
@@ -67,9 +57,8 @@ class Key {
 
   constructor(policy: Policy) {
     this.#rule = ruleOf(policy);
-    const { algorithm, parameters } = this.#rule;
-    const largest = algorithm.largestLogged?.(parameters);
-    this.#pool = largest === undefined ? undefined : new LogPool(largest);
+    const { algorithm } = this.#rule;
+    this.#pool = algorithm.logged === true ? new LogPool() : undefined;
     this.row = new Float64Array(algorithm.columns);
   }
 

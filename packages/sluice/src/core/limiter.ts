@@ -256,16 +256,20 @@ function failureAnswer(answer: StoreFailureAnswer): FailureAnswer {
   return (key, cost) => targetOf(answer.for(key, cost === undefined ? {} : { cost })) as Target;
 }
 
+/** The gate of a store that answers at once: its `consume` needs no deadline, and is a function of its own. */
+interface SyncGate extends Gate {
+  readonly consume: (key: string, cost: number) => Decision;
+}
+
 /** A limiter over a store that answers at once. */
 export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
   #consume: (key: string, cost: number) => Decision;
 
   constructor(policies: readonly Policy[], store: Store, options: LimiterOptions) {
     super(policies, store, options);
-    const { gate, shadow, timeout } = this;
-    this.#consume = shadow
+    this.#consume = this.shadow
       ? (key, cost) => consume([{ member: this, key, cost: undefined }], { cost }) as Decision
-      : (key, cost) => gate.consume(key, cost, timeout) as Decision;
+      : (this.gate as SyncGate).consume;
   }
 
   consumeSync(key: string, options?: CostOptions): Decision {

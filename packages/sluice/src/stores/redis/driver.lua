@@ -13,7 +13,7 @@
 --   never), remaining, reset.
 --
 -- Nothing is written before everything that could fail has been read. Every key that is written expires.
--- luacheck: read globals algorithms
+-- luacheck: read globals newAlgorithm
 local arguments = 2
 local function read()
   arguments = arguments + 1
@@ -28,7 +28,7 @@ local loaded = {}
 local function algorithm(name)
   local found = loaded[name]
   if not found then
-    found = algorithms[name]()
+    found = newAlgorithm(name)
     loaded[name] = found
   end
   return found

@@ -3,8 +3,8 @@ import type { Script } from "../../core/store.js";
 
 export const limiterScript: Script = {
   text:
-    "local algorithms = {\n" +
-    "[\"fixed-window\"] = function()\n" +
+    "local function newAlgorithm(name)\n" +
+    "if name == \"fixed-window\" then\n" +
     "local OPENED, USED, SEEN, LATEST = 1, 2, 3, 4\n" +
     "local function heal(row, clock, p)\n" +
     "local seen = row[LATEST] > 0 and row[SEEN] or row[OPENED]\n" +
@@ -79,8 +79,8 @@ export const limiterScript: Script = {
     "return row[USED] == 0 and row[LATEST] or row[OPENED] + p[2]\n" +
     "end,\n" +
     "}\n" +
-    "end,\n" +
-    "[\"sliding-counter\"] = function()\n" +
+    "end\n" +
+    "if name == \"sliding-counter\" then\n" +
     "local OPENED, BEFORE, USED, SEEN, LATEST = 1, 2, 3, 4, 5\n" +
     "local largestExact = 9007199254740991\n" +
     "local function productError(a, b, product)\n" +
@@ -233,8 +233,8 @@ export const limiterScript: Script = {
     "return row[BEFORE] > 0 and row[OPENED] + p[2] or row[LATEST]\n" +
     "end,\n" +
     "}\n" +
-    "end,\n" +
-    "[\"sliding-window\"] = function()\n" +
+    "end\n" +
+    "if name == \"sliding-window\" then\n" +
     "local headerFormat = \">ddddI4I4I4I4\"\n" +
     "local headerSize = 48\n" +
     "local stampRange = 281474976710656\n" +
@@ -528,8 +528,8 @@ export const limiterScript: Script = {
     "return log.count == 0 and 0 or log.newest + p[2]\n" +
     "end,\n" +
     "}\n" +
-    "end,\n" +
-    "[\"token-bucket\"] = function()\n" +
+    "end\n" +
+    "if name == \"token-bucket\" then\n" +
     "local TAT, PART, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5\n" +
     "local horizon = 4503599627370496\n" +
     "local function ticks(cost, p)\n" +
@@ -688,8 +688,8 @@ export const limiterScript: Script = {
     "return row[PART] > 0 and row[TAT] + 1 or row[TAT]\n" +
     "end,\n" +
     "}\n" +
-    "end,\n" +
-    "[\"token-bucket-interval\"] = function()\n" +
+    "end\n" +
+    "if name == \"token-bucket-interval\" then\n" +
     "local REFILL, MISSING, SEEN, LATEST, LEAST = 1, 2, 3, 4, 5\n" +
     "local function heal(row, clock, p)\n" +
     "local written = row[MISSING] == 0 and 0 or row[REFILL]\n" +
@@ -793,8 +793,8 @@ export const limiterScript: Script = {
     "return missing == 0 and row[LATEST] or row[REFILL] + math.ceil(missing / p[2]) * p[3]\n" +
     "end,\n" +
     "}\n" +
-    "end,\n" +
-    "}\n" +
+    "end\n" +
+    "end\n" +
     "local arguments = 2\n" +
     "local function read()\n" +
     "arguments = arguments + 1\n" +
@@ -808,7 +808,7 @@ export const limiterScript: Script = {
     "local function algorithm(name)\n" +
     "local found = loaded[name]\n" +
     "if not found then\n" +
-    "found = algorithms[name]()\n" +
+    "found = newAlgorithm(name)\n" +
     "loaded[name] = found\n" +
     "end\n" +
     "return found\n" +
@@ -1044,5 +1044,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "d3adfbda345afa39d7592fb9b43876cafcaea1b6",
+  sha: "20f3c3f1ee71c5fdb5092591f9696aaa4d5fac66",
 };
