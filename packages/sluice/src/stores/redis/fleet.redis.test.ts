@@ -109,6 +109,7 @@ describe("waiting over processes", () => {
     async (kind) => {
       const order = turnOf(kind);
       const places = line(9);
+      const began = Number(process.hrtime.bigint()) / 1e6;
       const counts = await commandsDuring(observer, async () => {
         for (const { id, who } of places) await who.tell({ ...order, verb: "wait", id });
       });
@@ -116,10 +117,8 @@ describe("waiting over processes", () => {
       expect(counts["evalsha"]).toBe(2 * places.length);
       const ends = await Promise.all(places.map(({ id, who }) => who.ended(id)));
       expect(ends.map(({ outcome }) => outcome)).toEqual(places.map(() => "granted"));
-      const times = ends.map(({ at }) => at);
-      expect(times).toEqual(times.toSorted((one, other) => one - other));
-      // nobody starts before the turn before is over: a timer may be late, and then the next seems early
-      expect((times.at(-1) as number) - (times[0] as number)).toBeGreaterThan(7 * order.window);
+      // a timer may be late, never early: had anybody been overtaken, somebody would have started before this
+      for (const [place, { at }] of ends.entries()) expect(at).toBeGreaterThan(began + place * order.window - 1);
     },
   );
 
