@@ -26,7 +26,7 @@ const readingsPerTurn = 64;
  * All calls of a turn count as simultaneous. A late reading is only ever earlier than the truth, so nothing is admitted
  * too soon; what a turn admits counts from when the turn began, so a program that computes for long between two calls
  * of one turn may see a window end earlier by as much.
- * Measured on one hot key: 60 M/s of decisions against 21 M/s when each reads `performance.now()`.
+ * Reading `performance.now()` takes 34 to 39 ns, more than the rest of a decision on a hot key.
  */
 export function turnClock(): Clock {
   const defer = globalThis.setImmediate as ((task: () => void) => { unref?: () => void }) | undefined;

@@ -1,4 +1,5 @@
 import { longestTimer } from "./alarm.js";
+import type { Clock } from "./clock.js";
 import { StoreError } from "./errors.js";
 
 /**
@@ -37,20 +38,31 @@ export function timeoutError(timeout: number): StoreError {
   );
 }
 
-/** Calls `expire` after `timeout` ms and two more turns of the event loop, unless it is stopped before. */
-export function afterDeadline(timeout: number, expire: () => void): { stop(): void } {
+export interface DeadlineTimer {
+  stop(): void;
+  /** Whether it keeps the process alive. */
+  hold(alive: boolean): void;
+}
+
+/**
+ * Calls `expire` after `timeout` ms and two more turns of the event loop, unless it is stopped before, with the moment on
+ * `clock` before those turns: what was due by then had them.
+ */
+export function afterDeadline(timeout: number, expire: (reached: number) => void, clock?: Clock): DeadlineTimer {
   let stopped = false;
   const timer = setTimeout(
     () => {
-      defer(() => defer(() => (stopped ? undefined : expire())));
+      const reached = clock?.now() ?? 0;
+      defer(() => defer(() => (stopped ? undefined : expire(reached))));
     },
     Math.min(timeout, longestTimer),
-  );
+  ) as ReturnType<typeof setTimeout> & { ref?(): void; unref?(): void };
   return {
     stop: () => {
       stopped = true;
       clearTimeout(timer);
     },
+    hold: (alive) => (alive ? timer.ref?.() : timer.unref?.()),
   };
 }
 

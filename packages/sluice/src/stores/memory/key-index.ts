@@ -3,9 +3,8 @@
  * the high bits of a hash; a full segment splits in two (extendible hashing: Fagin et al., ACM TODS 4, 1979). A cell is
  * a hash and a slot; the keys lie by slot.
  *
- * Measured against `Map<string, number>` with twelve-character keys: one Map stalls 290–410 ms while it grows to ten
- * million keys, 64 Maps 12–17 ms, these segments 3–8 ms (what is left is the garbage collector); touching one of a
- * million keys at random 1.9 against 1.0 million a second.
+ * The loser: a `Map<string, number>` of twelve-character keys stalls for 290 to 410 ms while it grows to ten million, and
+ * 64 of them for 12 to 17 ms. Here no step moves more than 4096 cells.
  */
 export class KeyIndex {
   readonly #seed = newSeed();

@@ -1,5 +1,5 @@
 import type { Clock } from "../../core/clock.js";
-import { afterDeadline, timeoutError } from "../../core/deadline.js";
+import { afterDeadline, type DeadlineTimer, timeoutError } from "../../core/deadline.js";
 import { type Decision, decideMany, decideOne, numbersPerPolicy } from "../../core/decision.js";
 import type { Script } from "../../core/store.js";
 import type { RedisGate } from "./gate.js";
@@ -34,6 +34,10 @@ export class Batcher {
   readonly #open = new Map<number, Call>();
   #inFlight = 0;
   #flushing = false;
+  /** Calls that somebody waits for, and the timer that serves them all; µs on the local clock. */
+  readonly #watched = new Set<Call>();
+  #timer: DeadlineTimer | undefined;
+  #timerAt = Number.POSITIVE_INFINITY;
 
   constructor(link: Link, script: Script, clock: Clock, max: number, now: () => number) {
     this.#link = link;
@@ -70,20 +74,18 @@ export class Batcher {
       call = new Call(slot);
       this.#open.set(slot, call);
       this.#waiting.push(call);
-      this.#watch(call, timeout);
-      if (!this.#flushing) {
-        this.#flushing = true;
-        // after the microtasks of this turn: whoever asks in one of them still travels along
-        process.nextTick(this.#flush);
-      }
+      this.#flushSoon();
     }
     const deadline = this.#clock.now() + timeout * 1000;
     call.add(gate, tag, { cost, count, resolve, reject, timeout, deadline });
-    if (deadline < call.due) {
-      // less patient than those before it
-      call.timer?.stop();
-      this.#watch(call, timeout);
-    }
+    if (deadline < call.due) this.#watch(call, deadline);
+  }
+
+  /** After the microtasks of this turn: whoever asks in one of them still travels along. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    process.nextTick(this.#flush);
   }
 
   readonly #flush = (): void => {
@@ -107,31 +109,55 @@ export class Batcher {
     call.sent = this.#clock.now();
     this.#inFlight += call.rows;
     const { keys, args } = call.encode(this.#now());
-    this.#link
-      .run(this.#script, keys, args, keys[0] as string)
-      .then((reply) => call.answer(checkedReply(reply, call.figures)))
-      .catch((error: unknown) => call.fail(error))
-      .finally(() => this.#done(call));
+    this.#link.run(this.#script, keys, args, keys[0] as string).then(
+      (reply) => this.#settle(call, () => call.answer(checkedReply(reply, call.figures))),
+      (error: unknown) => this.#settle(call, () => call.fail(error)),
+    );
   }
 
-  /** One timer for a call, however many callers it has: it goes off at the first deadline, and again at the next. */
-  #watch(call: Call, timeout: number): void {
-    call.due = this.#clock.now() + timeout * 1000;
-    call.timer = afterDeadline(timeout, () => {
-      const now = this.#clock.now();
-      const next = call.expire(now);
+  #settle(call: Call, tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      call.fail(error);
+    }
+    this.#done(call);
+  }
+
+  /**
+   * Expires the call's callers from `due` on. One timer serves all calls. It is not stopped when they are answered, but
+   * goes off for nothing ten times a second: to set one for each call took 4 of the 55 µs of a lone one.
+   */
+  #watch(call: Call, due: number): void {
+    call.due = due;
+    this.#watched.add(call);
+    if (due >= this.#timerAt) {
+      this.#timer?.hold(true);
+      return;
+    }
+    this.#timer?.stop();
+    this.#timerAt = due;
+    this.#timer = afterDeadline(Math.max(1, (due - this.#clock.now()) / 1000), this.#expire, this.#clock);
+  }
+
+  readonly #expire = (reached: number): void => {
+    this.#timerAt = Number.POSITIVE_INFINITY;
+    const watched = Array.from(this.#watched);
+    for (const call of watched) {
+      const next = call.due > reached ? call.due : call.expire(reached);
       if (next !== undefined) {
-        this.#watch(call, Math.max(1, (next - now) / 1000));
+        this.#watch(call, next);
       } else if (call.sent >= 0) {
         this.#link.late();
         this.#done(call);
       } else {
         // nobody waits for it any more: it is never sent, so that nothing of it counts
         this.#take(call);
+        this.#watched.delete(call);
         this.#waiting.splice(this.#waiting.indexOf(call), 1);
       }
-    });
-  }
+    }
+  };
 
   /** Nobody joins it any more. */
   #take(call: Call): void {
@@ -140,11 +166,12 @@ export class Batcher {
 
   /** It is answered, has failed, or is given up: others may be sent in its place. */
   #done(call: Call): void {
-    call.timer?.stop();
+    this.#watched.delete(call);
+    if (this.#watched.size === 0) this.#timer?.hold(false);
     if (call.over) return;
     call.over = true;
     this.#inFlight -= call.rows;
-    if (this.#waiting.length > 0 && !this.#flushing) this.#flush();
+    if (this.#waiting.length > 0) this.#flushSoon();
   }
 }
 
@@ -175,8 +202,7 @@ class Call {
   readonly slot: number;
   /** Distinct rows that it reads, and the further runs on them. */
   rows = 0;
-  timer: { stop(): void } | undefined;
-  /** µs on the local clock: when the timer goes off. */
+  /** µs on the local clock: when the first of its callers expires. */
   due = Number.POSITIVE_INFINITY;
   /** µs on the local clock; -1 before it is sent. */
   sent = -1;

@@ -55,6 +55,9 @@ function line(count: number): { readonly id: number; readonly who: Member }[] {
   });
 }
 
+/** ms on the clock that all processes of a machine share. */
+const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
 
 describe("three processes, the clocks of two a minute off,", () => {
@@ -109,7 +112,7 @@ describe("waiting over processes", () => {
     async (kind) => {
       const order = turnOf(kind);
       const places = line(9);
-      const began = Number(process.hrtime.bigint()) / 1e6;
+      const began = now();
       const counts = await commandsDuring(observer, async () => {
         for (const { id, who } of places) await who.tell({ ...order, verb: "wait", id });
       });
@@ -160,21 +163,19 @@ describe("waiting over processes", () => {
     async (kind) => {
       const order = { ...turnOf(kind), window: 400 };
       const places = line(4);
+      const began = now();
       for (const { id, who } of places) await who.tell({ ...order, verb: "wait", id });
       const [gone] = places.splice(1, 1) as [(typeof places)[0]];
       await gone.who.tell({ ...order, verb: "abort", id: gone.id });
       const [newcomer] = line(1) as [(typeof places)[0]];
       await newcomer.who.tell({ ...order, verb: "wait", id: newcomer.id });
       const ends = await Promise.all([...places, newcomer].map(({ id, who }) => who.ended(id)));
-      const [first, second, third] = ends;
-      const after = (ended: { at: number } | undefined) => (ended?.at ?? 0) - (first?.at ?? 0);
-      // those behind keep their turns; the newcomer starts where no turn is taken
-      expect(after(second)).toBeGreaterThan(2 * 400 - 100);
-      expect(after(third)).toBeGreaterThan(3 * 400 - 100);
+      const [, second, third] = ends;
+      // those behind keep their turns, and the newcomer starts where no turn is taken; a timer may be late, never early
+      expect(second?.at).toBeGreaterThan(began + 2 * order.window - 1);
+      expect(third?.at).toBeGreaterThan(began + 3 * order.window - 1);
       const starts = ends.map(({ at }) => at).toSorted((one, other) => one - other);
-      for (const [index, start] of starts.entries()) {
-        if (index > 0) expect(start - (starts[index - 1] as number)).toBeGreaterThan(400 - 100);
-      }
+      for (const [place, at] of starts.entries()) expect(at).toBeGreaterThan(began + place * order.window - 1);
     },
   );
 });
