@@ -204,24 +204,23 @@ const sections = {
 
 const chosen = given.only?.split(",") ?? Object.keys(sections);
 const parts = [];
+const tell = (text) => {
+  parts.push(text);
+  process.stdout.write(`${text}\n\n`);
+};
+const kind = server.label.split("/").at(-1);
+tell(`Machine: ${machine()}; ${kind}. ${rounds} rounds${given.quick ? ", quick: not to be quoted" : ""}.`);
 try {
   for (const name of chosen) {
     const section = sections[name];
     if (section === undefined) throw new Error(`No section ${name}: choose from ${Object.keys(sections).join(", ")}.`);
     process.stderr.write(`${name} `);
     noises.length = 0;
-    const text = await section();
-    parts.push(
-      `${text}\n\nOthers kept ${median(noises).toFixed(2)} cores busy (median; at most ${Math.max(...noises).toFixed(2)}).`,
-    );
+    tell(await section());
+    tell(`Others kept ${median(noises).toFixed(2)} cores busy (median; at most ${Math.max(...noises).toFixed(2)}).`);
   }
 } finally {
   rmSync(copy, { recursive: true });
   await server.stop();
 }
-parts.unshift(
-  `Machine: ${machine()}; ${server.label.split("/").at(-1)}. ${rounds} rounds${given.quick ? ", quick: not to be quoted" : ""}.`,
-);
-const report = parts.join("\n\n");
-process.stdout.write(`${report}\n`);
-if (given.write) writeBlock(new URL("./README.md", import.meta.url).pathname, "redis", report);
+if (given.write) writeBlock(new URL("./README.md", import.meta.url).pathname, "redis", parts.join("\n\n"));
