@@ -1,15 +1,20 @@
 #!/usr/bin/env node
-// Semaphores against their peers: `npm run bench:flow -- [--quick] [--rounds 5]`. Each figure is one fresh process, and the
-// server is one of our own. Needs a build.
+// Semaphores, the serial limiter and rate-limited jobs against their peers: `npm run bench:flow -- [--quick] [--rounds 5]
+// [--only serial,jobs] [--write]`. Each figure is one fresh process, and the server is one of our own. Needs a build.
 import { parseArgs } from "node:util";
 import { startServer } from "../scripts/servers.mjs";
-import { interleave, machine, measure, median, spread, table } from "./harness.mjs";
+import { interleave, measure, median, spread, table, tellSections } from "./harness.mjs";
 
 const { values: given } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, rounds: { type: "string", default: "5" } },
+  options: {
+    quick: { type: "boolean", default: false },
+    rounds: { type: "string", default: "5" },
+    only: { type: "string" },
+    write: { type: "boolean", default: false },
+  },
 });
 const rounds = given.quick ? 1 : Number(given.rounds);
-const child = new URL("./flow/semaphore.mjs", import.meta.url).pathname;
+const child = new URL("./flow/child.mjs", import.meta.url).pathname;
 const server = await startServer();
 
 const ask = (scenario, libraries) =>
@@ -34,22 +39,36 @@ async function handover() {
     ["an empty script, ms", spread(figures.map((figure) => figure.roundTrip))],
     ["**round trips**", `**${median(figures.map((figure) => figure.handover / figure.roundTrip)).toFixed(2)}**`],
   ];
-  return `### Semaphore: hand-over from one connection to another\n\n${table(["sluice", "median of a run"], rows)}`;
+  return `### Semaphore on Redis: hand-over from one connection to another\n\n${table(["sluice", "median of a run"], rows)}`;
 }
 
+const shared = ["sluice", "redis-semaphore"];
+const sections = {
+  uncontended: () => rates("Semaphore in memory, empty tasks", "tasks/s", "uncontended", ["sluice", "p-limit"]),
+  serial: async () =>
+    [
+      await rates("Serial limiter, empty tasks, one awaited after the other", "tasks/s", "serialAwaited", [
+        "sluice",
+        "p-queue",
+      ]),
+      await rates("Serial limiter, a thousand empty tasks queued at once", "tasks/s", "serialQueued", [
+        "sluice",
+        "p-queue",
+      ]),
+    ].join("\n\n"),
+  jobs: async () =>
+    [
+      await rates("Rate-limited jobs, a thousand queued at once", "jobs/s", "jobs", ["sluice", "bottleneck"]),
+      await rates("Rate-limited jobs, one awaited after the other", "jobs/s", "jobsAwaited", ["sluice", "bottleneck"]),
+    ].join("\n\n"),
+  contended: () => rates("Semaphore on Redis: 50 come back at once for 5 permits", "tasks/s", "contended", shared),
+  burst: () => rates("Semaphore on Redis: 50 come at once for 5 permits", "tasks/s", "burst", shared),
+  idle: () => rates("Semaphore on Redis: 50 wait", "commands/s", "idle", shared),
+  handover,
+};
+
 try {
-  const parts = [
-    `Machine: ${machine()}. ${rounds} rounds${given.quick ? ", quick: not to be quoted" : ""}.`,
-    await rates("Semaphore in memory, empty tasks", "tasks/s", "uncontended", ["sluice", "p-limit"]),
-    await rates("Semaphore on Redis: 50 come back at once for 5 permits", "tasks/s", "contended", [
-      "sluice",
-      "redis-semaphore",
-    ]),
-    await rates("Semaphore on Redis: 50 come at once for 5 permits", "tasks/s", "burst", ["sluice", "redis-semaphore"]),
-    await rates("Semaphore on Redis: 50 wait", "commands/s", "idle", ["sluice", "redis-semaphore"]),
-    await handover(),
-  ];
-  process.stdout.write(`${parts.join("\n\n")}\n`);
+  await tellSections("flow", sections, given, `${rounds} rounds`);
 } finally {
   await server.stop();
 }

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { arch, availableParallelism, cpus, release, totalmem, type } from "node:os";
 
 /** Which machine, when: no figure means anything without it. */
-export function machine() {
+function machine() {
   const { model } = cpus()[0] ?? { model: "unknown CPU" };
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
   const day = new Date().toISOString().slice(0, 10);
@@ -69,8 +69,29 @@ export function table(head, rows) {
   return [line(head), line(head.map((_, index) => (index === 0 ? "---" : "---:"))), ...rows.map(line)].join("\n");
 }
 
+/**
+ * Runs the sections that `only` names, or all; tells each as soon as it is known; with `write`, puts all of it into the
+ * block of README.md. `rounds` is how the rounds are described; `after` adds to each section what it knows by then.
+ */
+export async function tellSections(block, sections, { only, write, quick }, rounds, after = () => "") {
+  const chosen = only?.split(",") ?? Object.keys(sections);
+  const unknown = chosen.find((name) => sections[name] === undefined);
+  if (unknown !== undefined) throw new Error(`No section ${unknown}: choose from ${Object.keys(sections).join(", ")}.`);
+  const parts = [];
+  const tell = (text) => {
+    parts.push(text);
+    process.stdout.write(`${text}\n\n`);
+  };
+  tell(`Machine: ${machine()}. ${rounds}${quick ? ", quick: not to be quoted" : ""}.`);
+  for (const name of chosen) {
+    process.stderr.write(`${name} `);
+    tell((await sections[name]()) + after());
+  }
+  if (write) writeBlock(new URL("./README.md", import.meta.url).pathname, block, parts.join("\n\n"));
+}
+
 /** Puts `text` between the marks `<!-- name -->` and `<!-- /name -->` of a file. */
-export function writeBlock(file, name, text) {
+function writeBlock(file, name, text) {
   const [open, close] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
   const before = readFileSync(file, "utf8");
   const from = before.indexOf(open);

@@ -5,7 +5,7 @@
 //   node bench/http.mjs [--only express,fastify,hono,node,koa,redis] [--rounds 7] [--seconds 3] [--quick] [--write]
 import { parseArgs } from "node:util";
 import { startServer } from "../scripts/servers.mjs";
-import { interleave, machine, measure, median, short, spread, table, writeBlock } from "./harness.mjs";
+import { interleave, measure, median, short, spread, table, tellSections } from "./harness.mjs";
 import { usualNames } from "./http/variants.mjs";
 
 const { values: given } = parseArgs({
@@ -82,15 +82,4 @@ const sections = {
   },
 };
 
-const chosen = given.only?.split(",") ?? Object.keys(sections);
-const parts = [
-  `Machine: ${machine()}. ${rounds} rounds of ${seconds} s${given.quick ? ", quick: not to be quoted" : ""}.`,
-];
-for (const name of chosen) {
-  const section = sections[name];
-  if (section === undefined) throw new Error(`No section ${name}: choose from ${Object.keys(sections).join(", ")}.`);
-  parts.push(await section());
-}
-const report = parts.join("\n\n");
-process.stdout.write(`${report}\n`);
-if (given.write) writeBlock(new URL("./README.md", import.meta.url).pathname, "http", report);
+await tellSections("http", sections, given, `${rounds} rounds of ${seconds} s`);

@@ -2,7 +2,7 @@
 // The memory store against its peers: `npm run bench:memory -- [--quick] [--rounds 5] [--only hot,spread] [--write]
 // [--also path/to/another/build/index.js]`. Each figure is one fresh process; see README.md for the method.
 import { parseArgs } from "node:util";
-import { interleave, machine, measure, median, spread, table, writeBlock } from "./harness.mjs";
+import { interleave, measure, median, spread, table, tellSections } from "./harness.mjs";
 import { peerNames, policyNames } from "./memory/libraries.mjs";
 
 const { values: given } = parseArgs({
@@ -126,14 +126,4 @@ const sections = {
   },
 };
 
-const chosen = given.only?.split(",") ?? Object.keys(sections);
-const parts = [`Machine: ${machine()}. ${rounds} rounds${given.quick ? ", quick: not to be quoted" : ""}.`];
-for (const name of chosen) {
-  const section = sections[name];
-  if (section === undefined) throw new Error(`No section ${name}: choose from ${Object.keys(sections).join(", ")}.`);
-  process.stderr.write(`${name} `);
-  parts.push(await section());
-}
-const report = parts.join("\n\n");
-process.stdout.write(`${report}\n`);
-if (given.write) writeBlock(new URL("./README.md", import.meta.url).pathname, "memory", report);
+await tellSections("memory", sections, given, `${rounds} rounds`);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { startServer } from "../scripts/servers.mjs";
-import { interleave, machine, measure, median, short, spread, table, writeBlock } from "./harness.mjs";
+import { interleave, measure, median, short, spread, table, tellSections } from "./harness.mjs";
 
 const { values: given } = parseArgs({
   options: {
@@ -202,25 +202,17 @@ const sections = {
   },
 };
 
-const chosen = given.only?.split(",") ?? Object.keys(sections);
-const parts = [];
-const tell = (text) => {
-  parts.push(text);
-  process.stdout.write(`${text}\n\n`);
-};
-const kind = server.label.split("/").at(-1);
-tell(`Machine: ${machine()}; ${kind}. ${rounds} rounds${given.quick ? ", quick: not to be quoted" : ""}.`);
+/** How much the rest of the machine did during a section. */
+function noise() {
+  const text = `Others kept ${median(noises).toFixed(2)} cores busy (median; at most ${Math.max(...noises).toFixed(2)}).`;
+  noises.length = 0;
+  return `\n\n${text}`;
+}
+
 try {
-  for (const name of chosen) {
-    const section = sections[name];
-    if (section === undefined) throw new Error(`No section ${name}: choose from ${Object.keys(sections).join(", ")}.`);
-    process.stderr.write(`${name} `);
-    noises.length = 0;
-    tell(await section());
-    tell(`Others kept ${median(noises).toFixed(2)} cores busy (median; at most ${Math.max(...noises).toFixed(2)}).`);
-  }
+  const kind = server.label.split("/").at(-1);
+  await tellSections("redis", sections, given, `${kind}. ${rounds} rounds`, noise);
 } finally {
   rmSync(copy, { recursive: true });
   await server.stop();
 }
-if (given.write) writeBlock(new URL("./README.md", import.meta.url).pathname, "redis", parts.join("\n\n"));

@@ -19,22 +19,41 @@ export interface Member {
 }
 
 export interface Program {
-  /** Starts it in a process of its own. */
-  start(args: readonly string[]): ChildProcess;
+  /** Starts it in a process of its own; `env` beside this process's environment. */
+  start(args: readonly string[], env?: Readonly<Record<string, string>>): ChildProcess;
   remove(): Promise<void>;
 }
 
+/** The library's entries that such programs import. */
+const sources = {
+  "sluice/redis": join(import.meta.dirname, "../../src/stores/redis/redis.ts"),
+  sluice: join(import.meta.dirname, "../../src/index.ts"),
+};
+
 const modules = join(import.meta.dirname, "../../../../node_modules");
 
-/** Bundles a TypeScript file of the tests, so that other processes can run it without a build. */
+/** Bundles a program, and what it imports of the library by name, so that other processes can run it without a build. */
 export async function programOf(entry: string): Promise<Program> {
   const cache = join(modules, ".cache");
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, "sluice-fleet-"));
   const outfile = join(folder, "program.mjs");
-  await build({ entryPoints: [entry], outfile, bundle: true, format: "esm", platform: "node", packages: "external" });
+  await build({
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    packages: "external",
+    alias: sources,
+  });
   return {
-    start: (args) => fork(outfile, args, { stdio: ["ignore", "inherit", "inherit", "ipc"], execArgv: [] }),
+    start: (args, env = {}) =>
+      fork(outfile, args, {
+        stdio: ["ignore", "inherit", "inherit", "ipc"],
+        execArgv: [],
+        env: { ...process.env, ...env },
+      }),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 }

@@ -1,7 +1,10 @@
-// One scenario of one semaphore in a process of its own; prints one line of JSON.
+// One scenario of one library in a process of its own; prints one line of JSON.
+import Bottleneck from "bottleneck";
 import { Redis } from "ioredis";
 import pLimit from "p-limit";
+import PQueue from "p-queue";
 import { Semaphore as RedisSemaphore } from "redis-semaphore";
+import { rateLimiter, serialLimiter, tokenBucket } from "../../packages/sluice/dist/index.js";
 import { semaphore } from "../../packages/sluice/dist/semaphore/semaphore.js";
 import { redisStore } from "../../packages/sluice/dist/stores/redis/redis.js";
 
@@ -64,6 +67,38 @@ async function medianOf(times, once) {
   return figures.toSorted((one, other) => one - other)[times >> 1];
 }
 
+/** One at a time, without a bound on the rate. */
+function serialOf() {
+  if (library === "p-queue") {
+    const queue = new PQueue({ concurrency: 1 });
+    return (task) => queue.add(task);
+  }
+  const serial = serialLimiter({ rate: Number.POSITIVE_INFINITY, per: "1s" });
+  return (task) => serial.run(task);
+}
+
+/** A billion jobs a second are allowed: what is measured is the queue. */
+function jobsOf() {
+  if (library === "bottleneck") {
+    const queue = new Bottleneck({
+      reservoir: 1_000_000_000,
+      reservoirRefreshAmount: 1_000_000_000,
+      reservoirRefreshInterval: 1000,
+    });
+    return (task) => queue.schedule(task);
+  }
+  const limiter = rateLimiter(tokenBucket({ rate: 1_000_000_000, per: "1s" }));
+  return (task) => limiter.run("partner", task);
+}
+
+/** Calls one after the other, after a fifth as many to warm up: calls a second. */
+async function perSecond(calls, call) {
+  for (let left = Math.ceil(calls / 5); left > 0; left--) await call();
+  const start = performance.now();
+  for (let left = calls; left > 0; left--) await call();
+  return (calls / (performance.now() - start)) * 1000;
+}
+
 async function commandsOf(client) {
   const stats = (await client.info("commandstats")).matchAll(/calls=(\d+)/g);
   return Array.from(stats, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
@@ -75,11 +110,35 @@ const scenarios = {
     const gate = semaphore({ permits: 1 });
     const limit = pLimit(1);
     const call = library === "sluice" ? () => gate.run("key", empty) : () => limit(empty);
-    const tasks = quick ? 100_000 : 1_000_000;
-    for (let task = 0; task < tasks / 5; task++) await call();
-    const start = performance.now();
-    for (let task = 0; task < tasks; task++) await call();
-    return { rate: (tasks / (performance.now() - start)) * 1000 };
+    return { rate: await perSecond(quick ? 100_000 : 1_000_000, call) };
+  },
+
+  /** Empty tasks one at a time, each awaited before the next is asked for: tasks a second. */
+  async serialAwaited() {
+    const call = serialOf();
+    return { rate: await perSecond(quick ? 100_000 : 1_000_000, () => call(empty)) };
+  },
+
+  /** A thousand empty tasks queued at once, again and again: tasks a second. */
+  async serialQueued() {
+    const call = serialOf();
+    const thousand = () => Promise.all(Array.from({ length: 1000 }, () => call(empty)));
+    return { rate: 1000 * (await perSecond(quick ? 100 : 1000, thousand)) };
+  },
+
+  /** A thousand jobs queued at once on a rate that never holds one back, again and again: jobs a second. */
+  async jobs() {
+    const call = jobsOf();
+    const thousand = () => Promise.all(Array.from({ length: 1000 }, () => call(empty)));
+    // bottleneck takes seconds for each thousand
+    const times = library === "bottleneck" ? 2 : quick ? 100 : 500;
+    return { rate: 1000 * (await perSecond(times, thousand)) };
+  },
+
+  /** The same, each job awaited before the next is asked for. */
+  async jobsAwaited() {
+    const call = jobsOf();
+    return { rate: await perSecond(library === "bottleneck" ? 500 : quick ? 100_000 : 500_000, () => call(empty)) };
   },
 
   /** Fifty contend for five permits with empty tasks: tasks a second. */
