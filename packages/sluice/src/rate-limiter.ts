@@ -12,6 +12,7 @@ import { type MemoryStore, memoryStore } from "./stores/memory/memory.js";
 
 /**
  * A limiter: one policy, or several that are charged together or not at all, over a store (default: memory of its own).
+ * In memory it also answers synchronously.
  *
  * @throws TypeError or RangeError with a `code` for wrong arguments; `ERR_DUPLICATE_POLICY`, `ERR_LIMITER_NAME_TAKEN`.
  * @example

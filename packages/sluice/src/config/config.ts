@@ -124,12 +124,13 @@ const environment = v.object({
 });
 
 /**
- * Reads `RATELIMIT_*`; an empty variable counts as not set.
+ * Reads `RATELIMIT_*` (units and defaults: `RateLimitConfig`); an empty variable counts as not set.
  *
  * @throws TypeError with code `ERR_INVALID_ARGUMENT`: one error that lists every wrong variable, its value (a password in
  *   a URL hidden) and what was expected.
  * @example
- * const limiter = await limiterFromConfig(configFromEnv())
+ * const config = configFromEnv({ RATELIMIT_RATE: "5", RATELIMIT_PERIOD: "10s" })
+ * config.period // 10_000
  */
 export function configFromEnv(env: Environment = process.env): RateLimitConfig {
   const given = Object.fromEntries(
@@ -180,6 +181,9 @@ function withoutSecrets(value: unknown): unknown {
  * The policy that a configuration describes.
  *
  * @throws TypeError or RangeError with a `code` for a number that the algorithm cannot keep.
+ * @example
+ * const policy = policyFromConfig(configFromEnv({ RATELIMIT_ALGORITHM: "sliding-window", RATELIMIT_RATE: "5" }))
+ * policy.limit // 5
  */
 export function policyFromConfig(config: RateLimitConfig): Policy {
   const make = Object.hasOwn(policies, config.algorithm) ? policies[config.algorithm] : undefined;

@@ -12,7 +12,7 @@ import { connectRedis } from "./redis-client.js";
  * @throws TypeError or RangeError with a `code` for a wrong number, or when no client of Redis is installed.
  * @example
  * await using limiter = await limiterFromConfig(configFromEnv())
- * app.use(rateLimit(limiter))
+ * const { allowed } = await limiter.consume("user:1")
  */
 export async function limiterFromConfig(config: RateLimitConfig): Promise<RateLimiter> {
   const policy = policyFromConfig(config);

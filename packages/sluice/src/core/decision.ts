@@ -1,7 +1,7 @@
 import { milliseconds } from "./duration.js";
 import type { Policy } from "./policy.js";
 
-/** What a limiter says to one call. */
+/** What a limiter says to one call. Times are in ms, exact to the microsecond. */
 export interface Decision {
   readonly allowed: boolean;
   /** Name of the policy that speaks: the one that refused, else the one with the least remaining. */

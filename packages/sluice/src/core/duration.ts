@@ -1,6 +1,9 @@
 import { rangeError, show, typeError } from "./errors.js";
 
-/** Milliseconds, or a number with its unit: `250`, `'250ms'`, `'10s'`, `'1m'`, `'2h'`, `'1d'`, `'1 w'`. */
+/**
+ * Milliseconds, or a number with its unit: `250`, `'250ms'`, `'10s'`, `'1m'`, `'2h'`, `'1d'`, `'1 w'`; decimals count to the
+ * microsecond. At most 2⁵¹ µs, about 71 years. Anything else is a TypeError or RangeError, `ERR_INVALID_DURATION`.
+ */
 export type Duration = number | `${number}${"" | " "}${"ms" | "s" | "m" | "h" | "d" | "w"}`;
 
 const microsPerUnit: Readonly<Record<string, number>> = {

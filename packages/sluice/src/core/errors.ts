@@ -27,8 +27,10 @@ export type ErrorCode =
  * The base of every error of this library: a class, a stable `code`, and a section in the docs.
  *
  * @example
- * try { await limiter.wait("user:1", { maxWait: "1s" }) }
- * catch (error) { if (isSluiceError(error)) console.error(error.code) }
+ * const limiter = rateLimiter(tokenBucket({ rate: 1, per: "1m" }))
+ * await limiter.consume("user:1")
+ * const error = await limiter.wait("user:1", { maxWait: "1s" }).catch((thrown) => thrown)
+ * if (isSluiceError(error)) console.log(error.code) // ERR_MAX_WAIT_EXCEEDED
  */
 export class SluiceError extends Error {
   readonly code: string;
@@ -44,17 +46,23 @@ export class SluiceError extends Error {
   }
 }
 
-/** True for errors of this library, also those of another copy of the package in the same process. */
+/**
+ * True for errors of this library, also those of another copy of the package in the same process. False for a
+ * `TypeError` or `RangeError` about an argument, though it has a `code` too.
+ *
+ * @example
+ * isSluiceError(new Error("not ours")) // false
+ */
 export function isSluiceError(value: unknown): value is SluiceError {
   return typeof value === "object" && value !== null && brand in value;
 }
 
-/** Refused now; `retryAfter` says when to come back. Code `ERR_RATE_LIMIT_EXCEEDED`. */
+/** Refused now; `retryAfter` says when to come back. Code `ERR_RATE_LIMIT_EXCEEDED`; `status` is 429 (RFC 6585). */
 export class RateLimitExceededError extends SluiceError {
   readonly decision: Decision;
   /** ms; Infinity when the call can never be allowed. */
   readonly retryAfter: number;
-  /** Ready to send: `Retry-After`, `RateLimit`, `RateLimit-Policy`, `X-RateLimit-*`. */
+  /** Ready to send: `Retry-After` (RFC 9110), `RateLimit`, `RateLimit-Policy`, `X-RateLimit-*`; see `HeaderFamily`. */
   readonly headers: Record<string, string>;
   readonly status = 429 as const;
 
@@ -100,7 +108,10 @@ export class RetryLimitReachedError extends SluiceError {
   }
 }
 
-/** The store could not answer; whether it counted is unknown. `cause` is the client's own error. */
+/**
+ * The store could not answer; whether it counted is unknown. `cause` is the client's own error. Code
+ * `ERR_STORE_UNAVAILABLE`, or `ERR_STORE_TIMEOUT` when it did not answer in time.
+ */
 export class StoreError extends SluiceError {}
 
 /** The lease was lost, or could not be confirmed in time. Code `ERR_LEASE_LOST`. */

@@ -1,7 +1,10 @@
 import { type Parameters, serializeList, serializeString } from "structured-headers";
 import type { Decision, PolicyDecision } from "./decision.js";
 
-/** A family of response header fields that tell a client of its limits. */
+/**
+ * A family of response header fields that tell a client of its limits: 'ietf' is draft-ietf-httpapi-ratelimit-headers-08
+ * to -11, 'draft-7' the one before (one dictionary), 'legacy' is `X-RateLimit-*`. Times are whole seconds, rounded up.
+ */
 export type HeaderFamily = "ietf" | "legacy" | "draft-7";
 
 /** What the fields say of a policy whatever the decision: `window` in ms. */

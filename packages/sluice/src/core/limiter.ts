@@ -25,6 +25,9 @@ import { type Wrapper, wrapper } from "./wrap.js";
  * Policies in force. Three attitudes to one question, "may this cost start, and when?": `consume` spends now or is
  * refused, `wait` spends and goes on when its turn comes, `reserve` spends an estimate and settles later. Most callers
  * want `consume` towards their clients and `wait` towards the services they call.
+ *
+ * A key is 1 to 65 536 characters; every verb rejects with a TypeError or RangeError for a wrong argument, with
+ * `ClosedError` after `close`, and with `StoreError` when the store fails and `whenStoreFails` is 'throw'.
  */
 export interface RateLimiter {
   readonly policies: readonly Policy[];
@@ -49,13 +52,21 @@ export interface RateLimiter {
   refund(key: string, options?: CostOptions): Promise<void>;
   /** Spend unconditionally, into debt if need be: a penalty, or a cost known only afterwards. `allowed` is true. A window's debt ends with the window. */
   charge(key: string, options?: CostOptions): Promise<Decision>;
-  /** Forget the key. */
+  /** Forget the key. Rejects with `StoreError` when the store fails, whatever `whenStoreFails` says. */
   reset(key: string): Promise<void>;
   /** `wait`, then the function. */
   run<T>(key: string, task: () => T | Promise<T>, options?: WaitOptions): Promise<T>;
   /**
    * A wrapper: `limiter.wrap({ key })(fn)`, or the decorator `@limiter.wrap({ key })`. `whenLimited` 'wait' (default)
    * waits its turn; 'throw' throws `RateLimitExceededError`.
+   *
+   * @example
+   * const limiter = rateLimiter(tokenBucket({ rate: 5, per: "1s" }))
+   * class Partner {
+   *   \@limiter.wrap({ key: (id: string) => id, maxWait: "10s" })
+   *   async order(id: string) { return { id } }
+   * }
+   * const order = await new Partner().order("7")
    */
   wrap<A extends unknown[]>(options: WrapOptions<A>): Wrapper<A>;
   /** This limiter on one key; in `all(…)` a `cost` given here is the key's own, whatever the call costs the others. */
@@ -73,6 +84,7 @@ export interface SyncRateLimiter extends RateLimiter {
   resetSync(key: string): void;
 }
 
+/** A limiter on one key, or what `all` made of several: the verbs of `RateLimiter`, without the key. */
 export interface KeyedLimiter {
   readonly key: string;
   readonly limiter: RateLimiter;
@@ -83,6 +95,7 @@ export interface KeyedLimiter {
   run<T>(task: () => T | Promise<T>, options?: WaitOptions): Promise<T>;
 }
 
+/** What `wrap` takes: for every call, or worked out from its arguments. */
 export interface WrapOptions<A extends unknown[]> {
   key: string | ((...args: A) => string);
   cost?: number | ((...args: A) => number);
@@ -91,8 +104,10 @@ export interface WrapOptions<A extends unknown[]> {
   whenLimited?: "wait" | "throw";
 }
 
+/** What answers when the store errs or is late; see `LimiterOptions.whenStoreFails`. */
 export type StoreFailureAnswer = "throw" | "allow" | "deny" | RateLimiter;
 
+/** What `rateLimiter` takes beside policies. */
 export interface LimiterOptions {
   /** Where state lives. Default: a memory store of its own. */
   store?: Store;
@@ -319,9 +334,14 @@ function verbsOn(targets: readonly Target[]): Omit<KeyedLimiter, "key" | "limite
  * One decision over several keys or limiters (user and tenant, requests and tokens): all are charged, or none. One round
  * trip where they share a store and, on a cluster, a slot; otherwise they are asked in order and given back on refusal.
  *
+ * The strictest `whenStoreFails` of them answers for all, and the shortest `timeout` holds.
+ *
  * @throws TypeError with code `ERR_INVALID_ARGUMENT` for anything but `limiter.for(key)`.
  * @example
+ * const perUser = rateLimiter(slidingWindow({ limit: 10, window: "1m", name: "user" }))
+ * const perTenant = rateLimiter(slidingWindow({ limit: 100, window: "1m", name: "tenant" }))
  * const decision = await all(perUser.for("user:1"), perTenant.for("tenant:7")).consume()
+ * decision.policy // "user"
  */
 export function all(...limiters: KeyedLimiter[]): Omit<KeyedLimiter, "key" | "limiter"> {
   if (limiters.length === 0)

@@ -9,11 +9,13 @@ import type { Ask, Gate, Ticket, Verdict } from "./store.js";
 import { type Turns, takeBack, untilStart } from "./turn.js";
 import { checkFunction, checkSignal, costOf, wholeNumber } from "./validate.js";
 
+/** What a call costs. */
 export interface CostOptions {
   /** Positive integer; 0 is a RangeError (`settle(0)` is legal). Default 1. */
   cost?: number;
 }
 
+/** How patient a call is. */
 export interface WaitOptions extends CostOptions {
   /** Give up at once, charging nothing, if the turn is further away than this. Default: wait as long as it takes. */
   maxWait?: Duration;
@@ -21,7 +23,15 @@ export interface WaitOptions extends CostOptions {
   signal?: AbortSignal;
 }
 
-/** Spent now, to be corrected later. Disposed of unsettled, it keeps the estimate. */
+/**
+ * Spent now, to be corrected later. Disposed of unsettled, it keeps the estimate. `settle` and `cancel` reject with
+ * `StoreError` when the store fails.
+ *
+ * @example
+ * const tokens = rateLimiter(tokenBucket({ rate: 90_000, per: "1m" }))
+ * await using reservation = await tokens.reserve("model", { cost: 1200, maxWait: "30s" })
+ * await reservation.settle(874)
+ */
 export interface Reservation extends AsyncDisposable {
   readonly decision: Decision;
   /**

@@ -38,8 +38,11 @@ export function wrapper<A extends unknown[]>(
 /**
  * Several wrappers as one, outermost first: `compose(retry(…), limiter.wrap(…))(fn)` asks the limiter before every attempt.
  *
+ * @throws TypeError with code `ERR_INVALID_ARGUMENT` for what is no wrapper, or is put on what is no function.
  * @example
- * const call = compose(retry({ retries: 3 }), limiter.wrap({ key: "api" }))(fetchOne)
+ * const limiter = rateLimiter(tokenBucket({ rate: 5, per: "1s" }))
+ * const load = compose(retry({ retries: 3 }), limiter.wrap({ key: "api" }))(async (id: number) => ({ id }))
+ * const order = await load(7)
  */
 // biome-ignore lint/suspicious/noExplicitAny: wrappers of every argument list compose
 export function compose(...wrappers: Wrapper<any>[]): Wrapper<any> {

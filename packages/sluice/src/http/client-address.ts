@@ -7,11 +7,12 @@ const remembered = 1024;
 /**
  * Turns client addresses into keys: one per client, however the address is written. Decided by bits, never by spelling:
  *
- * - IPv4 in any IPv6 dress (mapped `::ffff:0:0/96`, NAT64 `64:ff9b::/96`, 6to4 `2002::/16`) is that IPv4 address;
+ * - IPv4 in any IPv6 dress (mapped `::ffff:0:0/96`, RFC 4291; NAT64 `64:ff9b::/96`, RFC 6052; 6to4 `2002::/16`, RFC 3056)
+ *   is that IPv4 address;
  * - other IPv6 addresses count by their prefix (default /64: what one customer has), without zone;
  * - ports and brackets (`1.2.3.4:5678`, `[2001:db8::1]:443`) are dropped.
  *
- * The function returns undefined for what is no address.
+ * Keys are written as RFC 5952 has it. The function returns undefined for what is no address.
  *
  * @throws TypeError or RangeError with code `ERR_INVALID_ARGUMENT` for a prefix that is not 32 to 128.
  * @example

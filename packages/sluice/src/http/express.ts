@@ -42,6 +42,7 @@ const helpers: RouteHelpers<Request, RequestHandler> = routeHelpers(platform, mi
  *
  * @throws TypeError or RangeError with a `code` for a wrong limiter or option.
  * @example
+ * const app = express()
  * app.use(rateLimit(rateLimiter(slidingWindow({ limit: 100, window: "1m" })), { exclude: ["/health"] }))
  */
 export const rateLimit: typeof helpers.rateLimit = helpers.rateLimit;
@@ -51,7 +52,9 @@ export const rateLimit: typeof helpers.rateLimit = helpers.rateLimit;
  * the middleware that authenticates.
  *
  * @example
- * app.post("/reports", limitByUser(tokenBucket({ rate: 10, per: "1m" })), create)
+ * const app = express()
+ * const limited = limitByUser(tokenBucket({ rate: 10, per: "1m" }))
+ * app.post("/reports", limited, (_request, response) => response.sendStatus(201))
  */
 export const limitByUser: typeof helpers.limitByUser = helpers.limitByUser;
 
@@ -60,6 +63,7 @@ export const limitByUser: typeof helpers.limitByUser = helpers.limitByUser;
  * put it behind what does, or an invented key is a fresh count.
  *
  * @example
- * app.use("/v1", limitByApiKey(limiter, { header: "Authorization" }))
+ * const app = express()
+ * app.use("/v1", limitByApiKey(slidingWindow({ limit: 1000, window: "1h" }), { header: "Authorization" }))
  */
 export const limitByApiKey: typeof helpers.limitByApiKey = helpers.limitByApiKey;

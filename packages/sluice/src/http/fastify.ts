@@ -130,16 +130,28 @@ const late: RouteHelpers<FastifyRequest, FastifyPluginCallback> = routeHelpers(p
  *
  * @throws TypeError or RangeError with a `code` for a wrong limiter or option.
  * @example
- * app.register(rateLimit(rateLimiter(slidingWindow({ limit: 100, window: "1m" })), { exclude: ["/health"] }))
- * app.post("/login", { config: { rateLimit: tokenBucket({ rate: 5, per: "1m" }) } }, login)
+ * const app = fastify()
+ * await app.register(rateLimit(rateLimiter(slidingWindow({ limit: 100, window: "1m" })), { exclude: ["/health"] }))
+ * app.post("/login", { config: { rateLimit: tokenBucket({ rate: 5, per: "1m" }) } }, async () => "welcome")
  */
 export const rateLimit: typeof early.rateLimit = early.rateLimit;
 
 /**
  * Limits by authenticated user (`request.user`, or what `user` gives), by address where there is none. It asks in
  * `preHandler`, when authentication in an earlier hook is done; so a body that cannot be parsed is not counted.
+ *
+ * @example
+ * const app = fastify()
+ * await app.register(limitByUser(tokenBucket({ rate: 10, per: "1m" })))
  */
 export const limitByUser: typeof late.limitByUser = late.limitByUser;
 
-/** Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys. */
+/**
+ * Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys:
+ * put it behind what does, or an invented key is a fresh count.
+ *
+ * @example
+ * const app = fastify()
+ * await app.register(limitByApiKey(slidingWindow({ limit: 1000, window: "1h" })))
+ */
 export const limitByApiKey: typeof early.limitByApiKey = early.limitByApiKey;

@@ -55,8 +55,22 @@ const helpers: RouteHelpers<Request, FetchMiddleware> = routeHelpers(platform, m
  */
 export const rateLimit: typeof helpers.rateLimit = helpers.rateLimit;
 
-/** Limits by authenticated user (what `user` gives), by address where there is none. */
+/**
+ * Limits by authenticated user (what `user` gives), by address where there is none.
+ *
+ * @example
+ * const sessions = new Map([["s3cr3t", "user:1"]])
+ * const user = (request: Request) => sessions.get(request.headers.get("Cookie") ?? "")
+ * const limited = limitByUser(tokenBucket({ rate: 10, per: "1m" }), { user })
+ * export const POST = limited(() => new Response(null, { status: 201 }))
+ */
 export const limitByUser: typeof helpers.limitByUser = helpers.limitByUser;
 
-/** Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys. */
+/**
+ * Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys:
+ * put it behind what does, or an invented key is a fresh count.
+ *
+ * @example
+ * export const GET = limitByApiKey(slidingWindow({ limit: 1000, window: "1h" }))(() => new Response("hello"))
+ */
 export const limitByApiKey: typeof helpers.limitByApiKey = helpers.limitByApiKey;

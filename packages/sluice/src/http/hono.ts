@@ -62,12 +62,28 @@ const helpers: RouteHelpers<Context, MiddlewareHandler> = routeHelpers(platform,
  *
  * @throws TypeError or RangeError with a `code` for a wrong limiter or option.
  * @example
+ * const app = new Hono()
  * app.use(rateLimit(rateLimiter(slidingWindow({ limit: 100, window: "1m" })), { exclude: ["/health"] }))
  */
 export const rateLimit: typeof helpers.rateLimit = helpers.rateLimit;
 
-/** Limits by authenticated user (the variable `user` or `jwtPayload`, or what `user` gives), by address where there is none. */
+/**
+ * Limits by authenticated user (the variable `user` or `jwtPayload`, or what `user` gives), by address where there is
+ * none. Put it behind the middleware that authenticates.
+ *
+ * @example
+ * const app = new Hono()
+ * const limited = limitByUser(tokenBucket({ rate: 10, per: "1m" }))
+ * app.post("/reports", limited, (context) => context.body(null, 201))
+ */
 export const limitByUser: typeof helpers.limitByUser = helpers.limitByUser;
 
-/** Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys. */
+/**
+ * Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys:
+ * put it behind what does, or an invented key is a fresh count.
+ *
+ * @example
+ * const app = new Hono()
+ * app.use("/v1/*", limitByApiKey(slidingWindow({ limit: 1000, window: "1h" })))
+ */
 export const limitByApiKey: typeof helpers.limitByApiKey = helpers.limitByApiKey;

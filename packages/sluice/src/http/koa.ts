@@ -39,12 +39,27 @@ const helpers: RouteHelpers<Context, Middleware> = routeHelpers(platform, middle
  *
  * @throws TypeError or RangeError with a `code` for a wrong limiter or option.
  * @example
+ * const app = new Koa()
  * app.use(rateLimit(rateLimiter(slidingWindow({ limit: 100, window: "1m" })), { exclude: ["/health"] }))
  */
 export const rateLimit: typeof helpers.rateLimit = helpers.rateLimit;
 
-/** Limits by authenticated user (`ctx.state.user`, or what `user` gives), by address where there is none. */
+/**
+ * Limits by authenticated user (`ctx.state.user`, or what `user` gives), by address where there is none. Put it behind
+ * the middleware that authenticates.
+ *
+ * @example
+ * const app = new Koa()
+ * app.use(limitByUser(tokenBucket({ rate: 10, per: "1m" })))
+ */
 export const limitByUser: typeof helpers.limitByUser = helpers.limitByUser;
 
-/** Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys. */
+/**
+ * Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys:
+ * put it behind what does, or an invented key is a fresh count.
+ *
+ * @example
+ * const app = new Koa()
+ * app.use(limitByApiKey(slidingWindow({ limit: 1000, window: "1h" }), { header: "Authorization" }))
+ */
 export const limitByApiKey: typeof helpers.limitByApiKey = helpers.limitByApiKey;

@@ -117,7 +117,10 @@ function limitDecorator(
  *
  * @throws TypeError or RangeError with a `code` for a wrong limiter or option.
  * @example
+ * \@Controller("reports")
+ * \@UseGuards(RateLimitGuard)
  * \@RateLimit(slidingWindow({ limit: 100, window: "1m" }))
+ * class Reports {}
  */
 // biome-ignore lint/suspicious/noExplicitAny: which request it is depends on the platform below Nest
 export function RateLimit<Req = any>(
@@ -130,6 +133,13 @@ export function RateLimit<Req = any>(
 /**
  * Limits by authenticated user (`request.user`, or what `user` gives), by address where there is none. Put
  * `RateLimitGuard` behind the guard that authenticates: `@UseGuards(AuthGuard, RateLimitGuard)`.
+ *
+ * @example
+ * \@Controller("reports")
+ * class Reports {
+ *   \@LimitByUser(tokenBucket({ rate: 10, per: "1m" }))
+ *   create() {}
+ * }
  */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export function LimitByUser<Req = any>(
@@ -139,7 +149,15 @@ export function LimitByUser<Req = any>(
   return limitDecorator(limiter as LimiterSource<NestRequest>, options as UserOptions<NestRequest>, keyOfUser);
 }
 
-/** Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys. */
+/**
+ * Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys:
+ * put it behind what does, or an invented key is a fresh count.
+ *
+ * @example
+ * \@Controller("v1")
+ * \@LimitByApiKey(slidingWindow({ limit: 1000, window: "1h" }), { header: "Authorization" })
+ * class Api {}
+ */
 // biome-ignore lint/suspicious/noExplicitAny: as above
 export function LimitByApiKey<Req = any>(
   limiter: LimiterSource<Req> | Policy,
@@ -148,7 +166,16 @@ export function LimitByApiKey<Req = any>(
   return limitDecorator(limiter as LimiterSource<NestRequest>, options as ApiKeyOptions<NestRequest>, keyOfApiKey);
 }
 
-/** No limit here: of a method, none at all; of a controller, none but what its methods have themselves. */
+/**
+ * No limit here: of a method, none at all; of a controller, none but what its methods have themselves.
+ *
+ * @example
+ * \@Controller("health")
+ * class Health {
+ *   \@SkipRateLimit()
+ *   check() {}
+ * }
+ */
 export function SkipRateLimit(): RateLimitDecorator {
   return decorator((marked) => {
     mark(marked).skip = true;
@@ -310,6 +337,7 @@ export interface AsyncDefaults extends Pick<ModuleMetadata, "imports"> {
  *   imports: [RateLimitModule.forRoot({ limiter: slidingWindow({ limit: 100, window: "1m" }), exclude: ["/health"] })],
  *   providers: [{ provide: APP_GUARD, useClass: RateLimitGuard }],
  * })
+ * class AppModule {}
  */
 // biome-ignore lint/complexity/noStaticOnlyClass: Nest wants a class
 export class RateLimitModule {

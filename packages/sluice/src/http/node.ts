@@ -64,12 +64,28 @@ const helpers: RouteHelpers<IncomingMessage, NodeMiddleware> = routeHelpers(plat
  *
  * @throws TypeError or RangeError with a `code` for a wrong limiter or option.
  * @example
- * createServer(rateLimit(rateLimiter(slidingWindow({ limit: 100, window: "1m" })))(handler)).listen(3000)
+ * const limited = rateLimit(rateLimiter(slidingWindow({ limit: 100, window: "1m" })), { exclude: ["/health"] })
+ * const server = createServer(limited((_request, response) => response.end("hello")))
  */
 export const rateLimit: typeof helpers.rateLimit = helpers.rateLimit;
 
-/** Limits by authenticated user (`request.user`, or what `user` gives), by address where there is none. */
+/**
+ * Limits by authenticated user (`request.user`, or what `user` gives), by address where there is none.
+ *
+ * @example
+ * const sessions = new Map([["s3cr3t", "user:1"]])
+ * const user = (request: IncomingMessage) => sessions.get(request.headers.cookie ?? "")
+ * const limited = limitByUser(tokenBucket({ rate: 10, per: "1m" }), { user })
+ * const server = createServer(limited((_request, response) => response.end("hello")))
+ */
 export const limitByUser: typeof helpers.limitByUser = helpers.limitByUser;
 
-/** Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys. */
+/**
+ * Limits by API key (header `X-API-Key`, or `header`), hashed, by address where there is none. It does not verify keys:
+ * put it behind what does, or an invented key is a fresh count.
+ *
+ * @example
+ * const limited = limitByApiKey(slidingWindow({ limit: 1000, window: "1h" }))
+ * const server = createServer(limited((_request, response) => response.end("hello")))
+ */
 export const limitByApiKey: typeof helpers.limitByApiKey = helpers.limitByApiKey;

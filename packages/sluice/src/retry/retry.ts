@@ -24,7 +24,9 @@ const longestRetryAfter = 86_400e6;
  *
  * Throws `RetryLimitReachedError`, whose `cause` is the last error, when attempts run out. An error that is not retried
  * (by `when`, the budget, or a `retryAfter` of `Infinity`) propagates as it is; so does what the options' own functions
- * throw. A delay is never shorter than what the failure asks for.
+ * throw. A delay is never shorter than what the failure asks for (`Retry-After`: RFC 9110, 10.2.3).
+ *
+ * Jitter is that of Brooker, "Exponential Backoff and Jitter" (AWS Architecture Blog, 2015), the budget that of Finagle.
  *
  * @throws TypeError or RangeError with a `code` for options that make no sense.
  * @example
@@ -33,6 +35,7 @@ const longestRetryAfter = 86_400e6;
  *   if (!response.ok) throw response
  *   return response.json()
  * })
+ * const order = await load("https://partner.example/orders/7")
  */
 export function retry<A extends unknown[] = unknown[]>(options: RetryOptions): Wrapper<A> {
   return retryIn({ clock: preciseClock, random: Math.random }, options);

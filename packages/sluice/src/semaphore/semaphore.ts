@@ -33,6 +33,7 @@ export interface SemaphoreOptions {
   timeout?: Duration;
 }
 
+/** What `acquire`, `tryAcquire`, `run` and `wrap` take. */
 export interface AcquireOptions {
   /** All of them or none. Default 1. */
   permits?: number;
@@ -80,12 +81,14 @@ export interface Semaphore {
 }
 
 /**
- * At most `permits` at once, for each key: in this process, or across all that share the store.
+ * At most `permits` at once, for each key: in this process, or across all that share the store. Permits are leases
+ * (Gray and Cheriton, "Leases", SOSP 1989), `token` is a fencing token (Kleppmann, "How to do distributed locking", 2016).
  *
  * @throws TypeError or RangeError with a `code` for options that make no sense.
  * @example
- * const uploads = semaphore({ permits: 5, lease: "10s", store })
- * await uploads.run("bucket:7", async ({ signal }) => fetch(url, { method: "PUT", body, signal }))
+ * const uploads = semaphore({ permits: 5, lease: "10s" })
+ * const upload = async (signal: AbortSignal) => fetch("https://files.example/7", { method: "PUT", body: "…", signal })
+ * const response = await uploads.run("bucket:7", ({ signal }) => upload(signal))
  */
 export function semaphore(options: SemaphoreOptions): Semaphore {
   if (options === undefined) throw typeError("ERR_INVALID_ARGUMENT", "Expected options with the number of permits.");

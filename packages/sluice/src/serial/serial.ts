@@ -60,11 +60,11 @@ export interface SerialLimiter {
 }
 
 /**
- * One at a time, at most `rate` completions in any `per`, in order.
+ * One at a time, at most `rate` completions in any `per`, in order; in this process.
  *
  * @throws TypeError or RangeError with a `code` for options that make no sense.
  * @example
- * const limiter = serialLimiter({ rate: 5, per: "1s" })
+ * const limiter = serialLimiter({ rate: 5, per: "1s", maxQueue: 100 })
  * const answer = await limiter.run(() => fetch("https://example.com/"))
  */
 export function serialLimiter(options: SerialOptions): SerialLimiter {

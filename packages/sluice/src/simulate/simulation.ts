@@ -18,6 +18,7 @@ export interface TimedRequest {
   readonly cost?: number;
 }
 
+/** What `simulation` and `simulate` take. */
 export interface SimulationOptions {
   /** What to try, side by side: each policy limits the same traffic on its own. */
   readonly policies: readonly Policy[];
@@ -93,9 +94,10 @@ export const latestMoment: number = 3 * 2 ** 50;
  * @throws TypeError or RangeError with a `code` for wrong options; `request` also `ERR_INVALID_ARGUMENT` for a moment
  *   before the last one, `ERR_INVALID_KEY`, `ERR_INVALID_COST`.
  * @example
- * const replay = simulation({ policies: [tokenBucket({ rate: 100, per: "1m" })] })
- * for (const { at, host, bytes } of lines) replay.request(at, host, bytes)
- * const [tried] = replay.report().policies
+ * const replay = simulation({ policies: [tokenBucket({ rate: 1000, per: "1m" })] })
+ * const sent = [{ ms: 1_767_225_600_000, bytes: 800 }, { ms: 1_767_225_600_120, bytes: 300 }]
+ * for (const { ms, bytes } of sent) replay.request(ms * 1000, "192.0.2.1", bytes)
+ * replay.report().policies[0]?.refused // 1
  */
 export function simulation(options: SimulationOptions): Simulation {
   return new Replay(options);
@@ -108,6 +110,7 @@ export function simulation(options: SimulationOptions): Simulation {
  * @example
  * const traffic = [{ at: 0, key: "user:1" }, { at: 500_000, key: "user:1" }]
  * const report = await simulate(traffic, { policies: [fixedWindow({ limit: 1, window: "1s" })] })
+ * report.policies[0]?.longestLockout // 500
  */
 export async function simulate(
   requests: Iterable<TimedRequest> | AsyncIterable<TimedRequest>,

@@ -10,12 +10,17 @@ export interface ManualClock extends Clock {
 }
 
 /**
- * A clock for tests: time passes when you say so, and whoever waits for a moment that has come goes on.
+ * A clock for tests: time passes when you say so, and whoever waits for a moment that has come goes on. It starts at
+ * `startMicros` (whole microseconds, default 0).
  *
+ * @throws RangeError with code `ERR_INVALID_ARGUMENT` for a moment that is negative or no whole number.
  * @example
  * const clock = manualClock()
  * const limiter = rateLimiter(tokenBucket({ rate: 1, per: "1s" }), { store: memoryStore({ clock }) })
+ * limiter.consumeSync("user:1").allowed // true
+ * limiter.consumeSync("user:1").retryAfter // 1000
  * clock.advance(1000)
+ * limiter.consumeSync("user:1").allowed // true
  */
 export function manualClock(startMicros: number = 0): ManualClock {
   let now = moment(startMicros);

@@ -108,11 +108,12 @@ function fresh(row: Row, now: number, p: FixedWindowParameters): number {
  * Counts per window. `anchor` 'first' starts a key's window at its first admitted call (default); 'epoch' aligns windows
  * to multiples of their length on the store's clock.
  *
- * Bound in any interval of the same length: `2·limit - 1` ('first'), `2·limit` ('epoch').
+ * Bound in any interval of the same length: `2·limit - 1` ('first'), `2·limit` ('epoch'). State of a key: two numbers.
  *
  * @throws TypeError or RangeError (`ERR_INVALID_LIMIT`, `ERR_INVALID_DURATION`, `ERR_INVALID_NAME`).
  * @example
  * const policy = fixedWindow({ limit: 1000, window: "1h", anchor: "epoch" })
+ * policy.limit // 1000
  */
 export function fixedWindow(options: {
   limit: number;

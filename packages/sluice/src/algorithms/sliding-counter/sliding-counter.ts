@@ -158,11 +158,12 @@ function fresh(row: Row, now: number, p: SlidingCounterParameters): number {
  * The compromise of Cloudflare's "How we built rate limiting capable of scaling to millions of domains" (2017), in
  * integers and with an exact `retryAfter`.
  *
- * Bound: `2·limit - 1` in any interval of length `window`.
+ * Bound: `2·limit - 1` in any interval of length `window`. State of a key: three numbers.
  *
  * @throws TypeError or RangeError (`ERR_INVALID_LIMIT`, `ERR_INVALID_DURATION`, `ERR_INVALID_NAME`).
  * @example
  * const policy = slidingCounter({ limit: 100, window: "1m" })
+ * policy.window // 60_000
  */
 export function slidingCounter(options: { limit: number; window: Duration; name?: string }): Policy {
   policyOptions(options, "slidingCounter");

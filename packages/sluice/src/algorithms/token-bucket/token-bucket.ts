@@ -12,11 +12,13 @@ import { type IntervalParameters, interval } from "./interval.js";
  * `burst: 1` paces calls evenly (a leaky bucket).
  *
  * Bound, continuous: in any half-open interval of length L at most `burst + ceil(L · rate / per) - 1`.
- * Bound, interval: at most `burst + rate · ceil(L / per)`.
+ * Bound, interval: at most `burst + rate · ceil(L / per)`. State of a key: one number, or two.
+ * Continuous refill is the generic cell rate algorithm of ITU-T I.371.
  *
  * @throws TypeError or RangeError (`ERR_INVALID_LIMIT`, `ERR_INVALID_DURATION`, `ERR_INVALID_NAME`).
  * @example
  * const policy = tokenBucket({ rate: 100, per: "1m", burst: 20 })
+ * policy.window // 12_000
  */
 export function tokenBucket(options: {
   rate: number;

@@ -24,6 +24,8 @@ export interface MemoryStore extends Store {
  * @throws TypeError or RangeError with code `ERR_INVALID_ARGUMENT`.
  * @example
  * const store = memoryStore({ maxKeys: 100_000 })
+ * const limiter = rateLimiter(slidingWindow({ limit: 100, window: "1m" }), { store })
+ * limiter.consumeSync("user:1").remaining // 99
  */
 export function memoryStore(options?: { maxKeys?: number; clock?: Clock }): MemoryStore {
   checkOptions(options);

@@ -29,6 +29,7 @@ import { Lots } from "./lots.js";
 import { limiterScript } from "./programs.gen.js";
 import { checkedReply, figuresPerLog, loadRow, logFigures, look, noteLog, take, textOf } from "./replay.js";
 
+/** What `redisStore` takes beside the client. */
 export interface RedisStoreOptions {
   /** Before every key. Default 'sluice'. Keys are `<prefix>:<limiter>:<policy>:{<key>}`, the user's key escaped, and hashed above 512 bytes; malformed UTF-16 is a RangeError. */
   prefix?: string;
@@ -50,10 +51,12 @@ export const scriptClock: unique symbol = Symbol.for("sluice.redis.scriptClock")
  * (also cluster), valkey-glide 2 (also cluster), or any `{ send(args): Promise<unknown> }`. The caller owns it: connect
  * it, configure it, close it; before or after is the same.
  *
- * @throws TypeError with code `ERR_INVALID_ARGUMENT` when `client` is none of these, or an option is wrong.
+ * @throws TypeError or RangeError: `ERR_INVALID_ARGUMENT` when `client` is none of these or an option is wrong,
+ *   `ERR_INVALID_NAME` for a prefix that is not printable ASCII, `ERR_INVALID_DURATION` for `prefetch.maxAge`.
  * @example
  * const store = redisStore(new Redis())
- * const limiter = rateLimiter(tokenBucket({ rate: 100, per: "1m" }), { store, name: "api" })
+ * const limiter = rateLimiter(tokenBucket({ rate: 100, per: "1m" }), { store, name: "api", timeout: "250ms" })
+ * const { allowed } = await limiter.consume("user:1")
  */
 export function redisStore(client: unknown, options: RedisStoreOptions = {}): Store {
   checkOptions(options);
