@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 
 /** The repository. */
 export const root: string = resolve(import.meta.dirname, "../../../..");
@@ -25,15 +25,26 @@ export function examplesOfDocstrings(): Example[] {
     .flatMap(examplesOfSource);
 }
 
-/** The blocks of TypeScript of every page for users: those of one page are read from the top. */
-export function examplesOfPages(): Example[][] {
+/** Every page for users. */
+export function pages(): string[] {
   const folders = ["docs", "packages/sluice", "packages/cli"];
-  const pages = folders.flatMap((folder) =>
+  const found = folders.flatMap((folder) =>
     readdirSync(join(root, folder))
       .filter((name) => name.endsWith(".md"))
       .map((name) => `${folder}/${name}`),
   );
-  return ["README.md", ...pages.toSorted()].map(examplesOfPage);
+  return ["README.md", ...found.toSorted()];
+}
+
+/** Files in the repository that a page links to, and that are not there. */
+export function deadLinksOf(page: string): string[] {
+  const links = Array.from(read(page).matchAll(/\]\(([^)#\s]+)/g), ([, link]) => link as string);
+  return links.filter((link) => !/^[a-z]+:/.test(link) && !existsSync(join(root, dirname(page), link)));
+}
+
+/** The blocks of TypeScript of every page: those of one page are read from the top. */
+export function examplesOfPages(): Example[][] {
+  return pages().map(examplesOfPage);
 }
 
 function examplesOfPage(file: string): Example[] {

@@ -26,11 +26,12 @@ export function mentionedIn(code: string): ReadonlySet<string> {
   return new Set(Array.from(bare.matchAll(/(?<![\w$]|(?<!\.\.)\.)[A-Za-z_$][\w$]*/g), ([name]) => name));
 }
 
-/** `express, { a, b as c }` and `{ a, b: c = 1, ...d }`: the names on the left of nothing. */
+/** Of `express, { a, b as c, type D }` and `{ a, b: c = 1, ...d }`: the names that stand for values. */
 function namesOf(pattern: string): string[] {
   return pattern
     .replaceAll(/[{}[\]]/g, ",")
     .split(",")
-    .map((each) => /(?!type\b)([\w$]+) *(?:=.*)?$/s.exec(each.trim())?.[1] ?? "")
+    .filter((each) => !/^\s*type\s/.test(each))
+    .map((each) => /([\w$]+) *(?:=.*)?$/s.exec(each.trim())?.[1] ?? "")
     .filter((name) => name !== "");
 }
