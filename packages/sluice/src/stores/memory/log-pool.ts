@@ -292,7 +292,7 @@ function linksOf(block: number): number {
   return (block & blockMask) * blockWords + 2 * callsPerBlock;
 }
 
-/** A stamp as it is kept; the remainder is slow, and seldom needed. */
+/** A stamp as it is kept: the remainder, which is exact for a power of two, and faster than `%`. */
 function wrapped(stamp: number): number {
-  return stamp < stampRange ? stamp : stamp % stampRange;
+  return stamp - Math.floor(stamp / stampRange) * stampRange;
 }
