@@ -30,7 +30,7 @@ export function tokenBucket(options: {
   const per = micros(options.per, "per");
   const burst =
     options.burst === undefined ? rate : wholeNumber(options.burst, "burst", "ERR_INVALID_LIMIT", 1, largestLimit);
-  const refill = options.refill ?? "continuous";
+  const { refill = "continuous" } = options;
   if (refill !== "continuous" && refill !== "interval") {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected refill to be 'continuous' or 'interval', got ${show(refill)}.`);
   }
@@ -46,7 +46,11 @@ export function tokenBucket(options: {
   const tick = per / divisor;
   const tickWhole = Math.floor(tick / parts);
   const tickPart = tick % parts;
-  const mostCost = Math.floor(Math.min(maxMicros / (tickWhole + 1), 2 ** 52 / parts));
+  // a cost in ticks, and in parts of one, is an exact integer
+  const mostCost = Math.min(
+    Math.floor(maxMicros / (tickWhole + Math.min(1, tickPart))),
+    Math.floor(Number.MAX_SAFE_INTEGER / Math.max(1, tickPart)),
+  );
   checkExact(burst <= mostCost, rate, per, burst);
   const spanParts = burst * tickPart;
   const parameters: ContinuousParameters = {
