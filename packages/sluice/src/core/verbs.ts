@@ -17,7 +17,7 @@ export interface CostOptions {
 export interface WaitOptions extends CostOptions {
   /** Give up at once, charging nothing, if the turn is further away than this. Default: wait as long as it takes. */
   maxWait?: Duration;
-  /** Aborting rejects with `signal.reason` and gives the turn back; granted turns of others stand. */
+  /** Aborting rejects with `signal.reason` and gives the turn back, within the same turn of the event loop or once the store has answered; granted turns of others stand. */
   signal?: AbortSignal;
 }
 

@@ -14,6 +14,8 @@ import { type IntervalParameters, interval } from "./interval.js";
  * Bound, continuous: in any half-open interval of length L at most `burst + ceil(L · rate / per) - 1`.
  * Bound, interval: at most `burst + rate · ceil(L / per)`.
  *
+ * What a single charge adds is at most what is counted in exact integers, and never less than `burst`.
+ *
  * @throws TypeError or RangeError (`ERR_INVALID_LIMIT`, `ERR_INVALID_DURATION`, `ERR_INVALID_NAME`).
  * @example
  * const policy = tokenBucket({ rate: 100, per: "1m", burst: 20 })

@@ -49,7 +49,7 @@ export interface Grant {
 }
 
 /** A key from when it was added until it is removed. */
-export interface Life {
+interface Life {
   readonly slot: number;
   readonly count: number;
 }
