@@ -27,7 +27,7 @@ export function rateLimiter(policy: Policy | readonly Policy[], options?: Limite
 export function rateLimiter(policy: Policy | readonly Policy[], options: LimiterOptions = {}): RateLimiter {
   const policies = policyList(policy);
   const checked = limiterOptions(options);
-  const store = checked.store ?? memoryStore();
+  const store = checked.store === undefined ? memoryStore() : checked.store;
   return storeDriver(store).remote
     ? new StoreLimiter(policies, store, checked)
     : new SyncStoreLimiter(policies, store, checked);

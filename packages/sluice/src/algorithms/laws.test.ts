@@ -9,7 +9,7 @@ import { Play } from "../testing/play.js";
 import { Random } from "../testing/random.js";
 import { FixedWindowModel } from "../testing/reference/fixed-window.js";
 import { IntervalBucketModel } from "../testing/reference/interval-bucket.js";
-import type { Model } from "../testing/reference/model.js";
+import { type Model, remainingOf } from "../testing/reference/model.js";
 import { SlidingCounterModel } from "../testing/reference/sliding-counter.js";
 import { SlidingWindowModel } from "../testing/reference/sliding-window.js";
 import { TokenBucketModel } from "../testing/reference/token-bucket.js";
@@ -93,12 +93,70 @@ function stepping(policy: Policy) {
       algorithm.step(row, noLog, now, now, now, cost, parameters, answer);
       return answer;
     },
+    look: (now: number, cost: number) => {
+      algorithm.step(row, noLog, now, now, -1, cost, parameters, answer);
+      return answer;
+    },
     amend: (now: number, delta: number) => {
       algorithm.amend(row, noLog, now, noStamp, delta, parameters, answer);
       return answer;
     },
   };
 }
+
+it("buckets of billions are counted to the token, into debts of many limits", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.constantFrom([2 ** 30, 1e6], [100_000_007, 60e6], [67_108_859, 1e6]),
+        fc.tuple(fc.integer({ min: 1, max: 2 ** 33 }), fc.constantFrom(1e3, 1e6, 3600e6)),
+      ),
+      fc.array(
+        fc.record({
+          do: fc.constantFrom("consume", "charge", "peek", "pass"),
+          share: fc.double({ min: 0, max: 1, noNaN: true }),
+        }),
+        { maxLength: 12 },
+      ),
+      ([rate, per], steps) => {
+        let policy: Policy;
+        try {
+          policy = tokenBucket({ rate, per: per / 1000 });
+        } catch {
+          // beyond exact integers, and refused
+          expect(rate).toBeGreaterThan(2 ** 26);
+          return;
+        }
+        const { step, amend, look } = stepping(policy);
+        const model = new TokenBucketModel({ rate, per, burst: rate });
+        let now = 1_700_000_000_000_000;
+        for (const { do: verb, share } of steps) {
+          const cost = Math.max(1, Math.floor(share * rate));
+          if (verb === "pass") now += Math.floor(share * per);
+          else if (verb === "charge") {
+            for (let times = 0; times < 10; times++) {
+              amend(now, cost);
+              model.charge(now, cost);
+            }
+          } else if (verb === "consume" && model.start(now, cost) === now) {
+            step(now, cost);
+            model.grant(now, cost);
+          } else expect(look(now, cost).start).toBe(model.start(now, cost));
+          const { resetAt, remaining } = look(now, 1);
+          expect([Math.max(now, resetAt), remaining]).toEqual([model.resetAt(now), remainingOf(model, now)]);
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+  for (const [rate, per] of [
+    [2 ** 30, "1s"],
+    [100_000_007, "1m"],
+    [1, 2 ** 51 / 1000],
+  ] as const) {
+    expect(tokenBucket({ rate, per }).limit).toBe(rate);
+  }
+});
 
 describe("long runs do not drift", () => {
   it.each([

@@ -203,7 +203,7 @@ describe("what a store is told of an algorithm", () => {
     [slidingWindow({ limit: 0x7fff, window: "1s" }), "sliding-window", [0x7fff, 1e6, 0xffff], 1, 2],
     [slidingWindow({ limit: 0x8000, window: "1s" }), "sliding-window", [0x8000, 1e6, 2 ** 47], 1, 2],
     [slidingCounter({ limit: 5, window: "1s" }), "sliding-counter", [5, 1e6], 3, 5],
-    [tokenBucket({ rate: 5, per: "1s" }), "token-bucket", [5, 200_000, 0, 1, 1e6, 0, 11_258_942_773], 1, 5],
+    [tokenBucket({ rate: 5, per: "1s" }), "token-bucket", [5, 200_000, 0, 1, 1e6, 0, 11_258_999_068], 1, 5],
     [
       tokenBucket({ rate: 3, per: "1s", burst: 2 }),
       "token-bucket",

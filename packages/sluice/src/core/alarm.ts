@@ -56,9 +56,9 @@ export class Alarms {
     return this.set(this.#clock.now() + delay, ring);
   }
 
-  #ringDue(): void {
-    this.#timer = undefined;
-    this.#timerAt = Number.POSITIVE_INFINITY;
+  /** Rings what is due; its timer may be late, when the event loop was busy. */
+  ringDue(): void {
+    if (this.#heap.length === 0) return;
     try {
       for (let first = this.#heap[0]; first !== undefined && first.at <= this.#clock.now(); first = this.#heap[0]) {
         this.#remove(first);
@@ -74,7 +74,7 @@ export class Alarms {
     const first = this.#heap[0] as Entry;
     const movable = this.#clock as Partial<MovableClock>;
     if (movable[onMove] !== undefined) {
-      this.#unwatch ??= movable[onMove](() => this.#ringDue());
+      this.#unwatch ??= movable[onMove](() => this.ringDue());
       return;
     }
     if (first.at >= this.#timerAt) return;
@@ -82,7 +82,13 @@ export class Alarms {
     this.#timerAt = first.at;
     // rounded up and at least 1: a timer that rings early is set again, one that rings late costs a millisecond
     const delay = Math.max(1, Math.ceil((first.at - this.#clock.now()) / 1000));
-    this.#timer = setTimeout(() => this.#ringDue(), Math.min(delay, longestTimer));
+    this.#timer = setTimeout(
+      () => {
+        this.#timerAt = Number.POSITIVE_INFINITY;
+        this.ringDue();
+      },
+      Math.min(delay, longestTimer),
+    );
   }
 
   #disarm(): void {

@@ -33,7 +33,8 @@ export interface Algorithm<Parameters = unknown> {
   ): void;
   /**
    * Adds `cost` without asking (`delta` > 0: a penalty, or a debt) or gives it back (`delta` < 0). With a `stamp`, the
-   * start of the grant that is being corrected; without (`noStamp`), as of now, giving back the newest first.
+   * start of the grant that is being corrected; without (`noStamp`), as of now, giving back the newest first; nothing
+   * for a grant that is past correcting (`tooLate`).
    * Never makes a standing grant invalid, never admits more than the bound, never lifts above the limit.
    */
   amend(row: Row, log: Log, now: number, stamp: number, delta: number, parameters: Parameters, answer: Answer): void;
@@ -43,6 +44,8 @@ export type Row = Float64Array;
 
 /** For `amend`: no particular grant is meant. */
 export const noStamp = -1;
+/** For `amend`: the grant that is meant has been forgotten by now, and what it took has come back. Changes nothing. */
+export const tooLate = -2;
 
 /** One object, reused: what `step` and `amend` found. */
 export interface Answer {

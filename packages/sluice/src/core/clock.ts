@@ -12,24 +12,26 @@ export interface MovableClock extends Clock {
   [onMove](listener: () => void): () => void;
 }
 
-/**
- * The platform's monotonic clock, read each time. What is stamped when it ends needs it: a reading shared by a turn of
- * the event loop would date a task's end before the work it did, and let the next one in too soon.
- */
-export const preciseClock: Clock = { now: () => Math.floor(performance.now() * 1000) };
+/** µs from the epoch to the zero of `performance.now()`; read once, so that the clock stays monotonic. */
+const origin = performance.timeOrigin * 1000;
 
-/** How many readings one turn of the event loop may share: bounds how stale a loop of microtasks can get. */
+/**
+ * The platform's monotonic clock, from the epoch, read each time. What is stamped when it ends needs it: a reading shared
+ * by a turn of the event loop would date a task's end before the work it did, and let the next one in too soon.
+ */
+export const preciseClock: Clock = { now: () => Math.floor(origin + performance.now() * 1000) };
+
+/** How many questions one reading may answer. */
 const readingsPerTurn = 64;
 
 /**
- * A monotonic clock, read once per turn of the event loop (or per 64 questions, whichever comes first).
- * All calls of a turn count as simultaneous. A late reading is only ever earlier than the truth, so nothing is admitted
- * too soon; what a turn admits counts from when the turn began, so a program that computes for long between two calls
- * of one turn may see a window end earlier by as much.
+ * A monotonic clock, read once per turn of the event loop (or per 64 questions, whichever comes first): all calls of a
+ * turn count as simultaneous. A reading is only ever earlier than the truth, by what the turn has computed since: what it
+ * admits counts from then, and its window ends earlier by as much.
  * Reading `performance.now()` takes 34 to 39 ns, more than the rest of a decision on a hot key.
  */
 export function turnClock(): Clock {
-  const defer = globalThis.setImmediate as ((task: () => void) => { unref?: () => void }) | undefined;
+  const defer = globalThis.setImmediate as ((task: () => void) => unknown) | undefined;
   let reading = 0;
   let left = 0;
   let armed = false;
@@ -43,7 +45,8 @@ export function turnClock(): Clock {
       left = readingsPerTurn;
       if (!armed) {
         armed = true;
-        defer(forget).unref?.();
+        // it keeps the process alive for this turn; unreferenced, it would not run before the process has slept
+        defer(forget);
       }
     }
     return reading;

@@ -34,7 +34,7 @@ export function micros(value: unknown, what: string, least = 1, most: number = m
   }
   const rounded = Math.round(exact);
   // also refuses NaN, for which no comparison holds
-  const fits = rounded <= Math.min(most, maxMicros) || (exact === Number.POSITIVE_INFINITY && most === exact);
+  const fits = rounded <= Math.min(most, maxMicros) || (value === Number.POSITIVE_INFINITY && most === value);
   if (!(rounded >= least && fits)) {
     throw rangeError(
       "ERR_INVALID_DURATION",

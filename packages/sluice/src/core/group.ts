@@ -12,8 +12,9 @@ const nothingAsked: Verdict = { granted: true, wait: 0, findings: [], ticket: un
 
 /**
  * One decision over asks that may live in different stores: all are charged, or none. In one store (on a cluster: in one
- * slot) that is one atom. Over several, each is looked at first, then they are charged in order, and given back if a later one refuses after
- * all; each is charged as of its own start, and the caller waits for the latest.
+ * slot) that is one atom. Over several, each is looked at first, then they are charged in order as of the latest of their
+ * starts, and given back if one refuses after all. Where others come in between and put that start off, those that were
+ * charged before keep the earlier one.
  */
 export function decide(
   asks: readonly Ask[],
@@ -42,11 +43,22 @@ async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean
   );
   const look = together(looks);
   if (!spend || !(look.wait <= maxWait) || look.wait === Number.POSITIVE_INFINITY) return look;
+  // the common start, on the clock of each
+  const starts = asks.map(({ gate }) => gate.driver.clock.now() + look.wait);
+  /** µs by which others, who came in between, have put it off; and which of the asks it waits for. */
+  let late = 0;
+  let last = looks.findIndex(({ wait }) => wait === look.wait);
   const grants: Verdict[] = [];
   for (const [index, ask] of asks.entries()) {
+    const { driver } = ask.gate;
     let grant: Verdict;
     try {
-      grant = await ask.gate.driver.decide([ask], maxWait, true, true, timeout);
+      const earliest = Math.max(0, (starts[index] as number) + late - driver.clock.now());
+      grant = await driver.decide([ask], maxWait, true, true, timeout, earliest);
+      if (grant.wait > earliest) {
+        late += grant.wait - earliest;
+        last = index;
+      }
     } catch (error) {
       takeBack(together(grants).ticket);
       throw error;
@@ -58,7 +70,7 @@ async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean
     }
     grants.push(grant);
   }
-  return together(grants);
+  return { ...together(grants), alarms: (asks[last] as Ask).gate.driver.alarms };
 }
 
 /** Several verdicts as one; `asks` says how many asks each of them answers, where that is not one. */
@@ -75,17 +87,22 @@ export function together(verdicts: readonly Verdict[], asks?: readonly number[])
 /** Several tickets as one; each stands for so many asks. */
 function joined(tickets: readonly (Ticket | undefined)[], asks: readonly number[]): Ticket {
   return {
-    cancel: async () => {
-      for (const ticket of tickets.toReversed()) await ticket?.cancel();
-    },
-    settle: async (deltas) => {
+    // the newest first: a key that was asked twice goes back the way it came
+    cancel: () => attempted(tickets.toReversed().map(async (ticket) => ticket?.cancel())),
+    settle: (deltas) => {
       let from = 0;
       const settling = tickets.map(async (ticket, index) => {
         const own = deltas.slice(from, from + (asks[index] as number));
         from += own.length;
         await ticket?.settle(own);
       });
-      await Promise.all(settling);
+      return attempted(settling);
     },
   };
+}
+
+/** All of them, whatever becomes of the others; then rejects with the first reason, if there is one. */
+async function attempted(tasks: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(tasks);
+  await Promise.all(tasks);
 }

@@ -15,6 +15,7 @@ import {
   type Reservation,
   reserve,
   run,
+  runNow,
   type Target,
   type WaitOptions,
   wait,
@@ -151,24 +152,11 @@ export class StoreLimiter implements RateLimiter, Member {
   /** Not an async function: what is known at once costs one promise, and what is not known no further one. */
   consume(key: string, options?: CostOptions): Promise<Decision> {
     try {
-      const answer = this.#ask(key, options);
+      const answer = consume([this.target(key)], options);
       return answer instanceof Promise ? answer : Promise.resolve(answer);
     } catch (error) {
       return Promise.reject(error);
     }
-  }
-
-  #ask(key: string, options: CostOptions | undefined): Decision | Promise<Decision> {
-    const cost = costOf(options);
-    const target = this.target(key);
-    if (this.shadow) return consume([target], { cost });
-    this.checkOpen();
-    if (this.whenStoreFails === "throw") return this.gate.consume(key, cost, this.timeout);
-    const ask = ([asked]: readonly Target[]) => {
-      const { gate, timeout } = (asked as Target).member;
-      return gate.consume(key, cost, timeout);
-    };
-    return orElse([target], ask, markDegraded, (decision) => decision);
   }
 
   async peek(key: string, options?: CostOptions): Promise<Decision> {
@@ -176,12 +164,10 @@ export class StoreLimiter implements RateLimiter, Member {
   }
 
   async wait(key: string, options?: WaitOptions): Promise<Decision> {
-    checkOptions(options);
     return wait([this.target(key)], options);
   }
 
   async reserve(key: string, options?: WaitOptions): Promise<Reservation> {
-    checkOptions(options);
     return reserve([this.target(key)], options);
   }
 
@@ -201,7 +187,6 @@ export class StoreLimiter implements RateLimiter, Member {
   }
 
   async run<T>(key: string, task: () => T | Promise<T>, options?: WaitOptions): Promise<T> {
-    checkOptions(options);
     return run([this.target(key)], task, options);
   }
 
@@ -210,21 +195,19 @@ export class StoreLimiter implements RateLimiter, Member {
     return wrapper<A>(async (call, args) => {
       const chosen = typeof key === "function" ? key(...args) : key;
       const spent = typeof cost === "function" ? cost(...args) : cost;
-      const asked = spent === undefined ? {} : { cost: spent };
-      if (whenLimited === "throw") {
-        signal?.throwIfAborted();
-        const decision = await this.consume(chosen, asked);
-        if (!decision.allowed) throw new RateLimitExceededError(decision);
-      } else {
-        const patience = maxWait === undefined ? {} : { maxWait };
-        await this.wait(chosen, { ...asked, ...patience, ...(signal === undefined ? {} : { signal }) });
-      }
+      const asked = { ...(spent !== undefined && { cost: spent }), ...(signal !== undefined && { signal }) };
+      if (whenLimited === "wait")
+        return this.run(chosen, call, { ...asked, ...(maxWait !== undefined && { maxWait }) });
+      if (signal !== undefined) return runNow([this.target(chosen)], call, { ...asked, signal });
+      const decision = await this.consume(chosen, asked);
+      if (!decision.allowed) throw new RateLimitExceededError(decision);
       return call();
     });
   }
 
   for(key: string, options?: CostOptions): KeyedLimiter {
     checkKey(key);
+    checkOptions(options);
     const own = options?.cost === undefined ? undefined : costOf(options);
     const target: Target = { member: this, key, cost: own };
     return Object.assign(verbsOn([target]), { key, limiter: this, [targetKey]: target });
@@ -233,8 +216,7 @@ export class StoreLimiter implements RateLimiter, Member {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.turns.giveUp(() => new ClosedError("limiter"));
-    await this.gate.driver.leave(this.#name);
+    await Promise.all([this.turns.giveUp(() => new ClosedError("limiter")), this.gate.driver.leave(this.#name)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

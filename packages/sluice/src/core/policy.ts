@@ -35,7 +35,7 @@ export function policy<Parameters>(
   window: number,
   rule: Rule<Parameters>,
 ): Policy {
-  const named = name ?? "default";
+  const named = name === undefined ? "default" : name;
   checkName(named, "the policy's name");
   const made = { algorithm, name: named, limit, window: milliseconds(window) };
   Object.defineProperty(made, ruleKey, { value: rule });

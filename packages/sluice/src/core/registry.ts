@@ -9,6 +9,9 @@ interface Entry<G> {
   users: number;
 }
 
+/** Limiters looked at for idle ones whenever another is opened: more than one, so that they do not pile up. */
+const looksPerOpen = 4;
+
 /** The limiters of one store in this process, by name: one gate each, shared by limiters that promise the same. */
 export class Registry<G extends { forget(): void }> {
   readonly #make: (policies: readonly Policy[], limiter: string) => G;
@@ -55,6 +58,17 @@ export class Registry<G extends { forget(): void }> {
     if (entry === undefined || entry.users === 0) return undefined;
     entry.users -= 1;
     return entry.users === 0 ? entry.gate : undefined;
+  }
+
+  /** Drops those that nobody uses and that are over; looks at a few each time. */
+  dropIdle(isOver: (gate: G) => boolean): void {
+    let left = looksPerOpen;
+    for (const [limiter, entry] of this.#entries) {
+      if (left-- === 0) return;
+      this.#entries.delete(limiter);
+      // who stays goes to the end, so that all have their turn
+      if (entry.users > 0 || !isOver(entry.gate)) this.#entries.set(limiter, entry);
+    }
   }
 
   *values(): Iterable<G> {

@@ -57,7 +57,8 @@ export interface Driver {
   /**
    * All asks are granted with one common start at most `maxWait` µs away and charged, or none is charged. `spend` false
    * only looks. `keep` asks for the ticket of a grant that starts at once; a grant that lies ahead always has one. A
-   * remote store rejects with `StoreError` when it errs, or has not answered within `timeout` ms.
+   * remote store rejects with `StoreError` when it errs, or has not answered within `timeout` ms. With `earliest`, the
+   * start is at least so many µs away.
    */
   decide(
     asks: readonly Ask[],
@@ -65,6 +66,7 @@ export interface Driver {
     spend: boolean,
     keep: boolean,
     timeout: number,
+    earliest?: number,
   ): Verdict | Promise<Verdict>;
   /** Present where not every group of asks can be one atom: on a cluster, only those of one slot can. */
   atomic?(asks: readonly Ask[]): boolean;
@@ -96,13 +98,15 @@ export interface Verdict {
   /** For the policies of all asks, one after the other. */
   readonly findings: Findings;
   readonly ticket: Ticket | undefined;
+  /** The alarms by which the wait passes, where those of the first ask are not meant. */
+  readonly alarms?: Alarms;
 }
 
 /** A grant that can still be corrected. */
 export interface Ticket {
-  /** Gives everything back; as if it had never been asked, where nobody else has asked since. */
+  /** Gives everything back; as if it had never been asked, where nobody else has asked since. What it cannot reach, it reports once the rest is back. */
   cancel(): void | Promise<void>;
-  /** Changes what each ask cost, by `deltas`, as of its start. */
+  /** Changes what each ask cost, by `deltas`, as of its start; what it cannot reach, it reports once the rest is done. */
   settle(deltas: readonly number[]): void | Promise<void>;
 }
 

@@ -123,6 +123,9 @@ describe("policies", () => {
   });
 
   it("names, anchors, refills and options", () => {
+    typeOf("ERR_INVALID_NAME", /got null/)(() => fixedWindow({ limit: 1, window: 1, name: null as never }));
+    typeOf("ERR_INVALID_ARGUMENT", /got null\.$/)(() => fixedWindow({ limit: 1, window: 1, anchor: null as never }));
+    typeOf("ERR_INVALID_ARGUMENT", /got null\.$/)(() => tokenBucket({ rate: 1, per: 1, refill: null as never }));
     rangeOf("ERR_INVALID_NAME", /printable ASCII, got "é"\.$/)(() => fixedWindow({ limit: 1, window: 1, name: "é" }));
     rangeOf("ERR_INVALID_NAME", /got ""\.$/)(() => fixedWindow({ limit: 1, window: 1, name: "" }));
     rangeOf("ERR_INVALID_NAME", /got "a\\nb"\.$/)(() => slidingWindow({ limit: 1, window: 1, name: "a\nb" }));
@@ -181,6 +184,7 @@ describe("limiters", () => {
       { store: {} },
       typeOf("ERR_INVALID_ARGUMENT", /memoryStore or redisStore, got an object\.$/),
     ],
+    ["a store that is null", { store: null }, typeOf("ERR_INVALID_ARGUMENT", /memoryStore or redisStore, got null\.$/)],
     ["a store by name", { store: "memory" }, typeOf("ERR_INVALID_ARGUMENT", /got "memory"\.$/)],
     ["a name with a line break", { name: "a\r\nb" }, rangeOf("ERR_INVALID_NAME", /limiter's name/)],
     ["shadow by word", { shadow: "yes" }, typeOf("ERR_INVALID_ARGUMENT", /shadow to be true or false, got "yes"\.$/)],
@@ -280,6 +284,10 @@ describe("calls", () => {
     const verb = verbs[name] as (key: string, options: WaitOptions) => unknown;
     rangeOf("ERR_INVALID_DURATION", /maxWait.*got -1\.$/)(await failing(() => verb("key", { maxWait: -1 })));
     rangeOf("ERR_INVALID_DURATION", /got NaN\.$/)(await failing(() => verb("key", { maxWait: Number.NaN })));
+    rangeOf(
+      "ERR_INVALID_DURATION",
+      /got "1e400s"\.$/,
+    )(await failing(() => verb("key", { maxWait: "1e400s" as never })));
     typeOf("ERR_INVALID_DURATION", /got "soon"\.$/)(await failing(() => verb("key", { maxWait: "soon" as never })));
     typeOf(
       "ERR_INVALID_ARGUMENT",
@@ -300,6 +308,9 @@ describe("calls", () => {
     typeOf("ERR_INVALID_ARGUMENT", /task to be a function/)(await failing(() => together.run(null as never)));
     rangeOf("ERR_INVALID_KEY", /got 0\.$/)(() => limiter.for(""));
     rangeOf("ERR_INVALID_COST", /got 0\.$/)(() => limiter.for("key", { cost: 0 }));
+    for (const wrong of [5, null, "5"]) {
+      typeOf("ERR_INVALID_ARGUMENT", /options to be an object/)(() => limiter.for("key", wrong as never));
+    }
     rangeOf("ERR_INVALID_KEY", /got 0\.$/)(await failing(() => limiter.reset("")));
     rangeOf("ERR_INVALID_KEY", /got 0\.$/)(() => limiter.resetSync(""));
     typeOf("ERR_INVALID_ARGUMENT", /at least one/)(() => all());

@@ -1,13 +1,13 @@
 import { withDeadline } from "./deadline.js";
-import { type Decision, decideMany, markDegraded, numbersPerPolicy } from "./decision.js";
+import { type Decision, decideMany, type Findings, markDegraded, numbersPerPolicy } from "./decision.js";
 import { type Duration, maxWaitOf, milliseconds } from "./duration.js";
-import { MaxWaitExceededError, RateLimitExceededError } from "./errors.js";
+import { MaxWaitExceededError, RateLimitExceededError, StoreError } from "./errors.js";
 import { type FailureAnswer, orElse } from "./failure.js";
 import { decide, together, tooLate, whenKnown } from "./group.js";
 import type { Policy } from "./policy.js";
 import type { Ask, Gate, Ticket, Verdict } from "./store.js";
-import { type Turns, takeBack, untilStart } from "./turn.js";
-import { checkFunction, checkSignal, costOf, wholeNumber } from "./validate.js";
+import { type Turns, takeBack, untilTurn } from "./turn.js";
+import { checkFunction, checkOptions, checkSignal, costOf, wholeNumber } from "./validate.js";
 
 /** What a call costs. */
 export interface CostOptions {
@@ -19,7 +19,7 @@ export interface CostOptions {
 export interface WaitOptions extends CostOptions {
   /** Give up at once, charging nothing, if the turn is further away than this. Default: wait as long as it takes. */
   maxWait?: Duration;
-  /** Aborting rejects with `signal.reason` and gives the turn back; granted turns of others stand. */
+  /** Aborting rejects with `signal.reason` and gives the turn back, within the same turn of the event loop or once the store has answered; granted turns of others stand. */
   signal?: AbortSignal;
 }
 
@@ -47,6 +47,7 @@ export interface Reservation extends AsyncDisposable {
 export interface Member {
   readonly gate: Gate;
   readonly shadow: boolean;
+  /** Those who wait; when it closes, they give up. */
   readonly turns: Turns;
   /** ms */
   readonly timeout: number;
@@ -70,34 +71,100 @@ interface Question extends Ask {
 
 interface Outcome {
   readonly verdict: Verdict;
+  /** In the order of the verdict's findings. */
   readonly questions: readonly Question[];
+  /** The same, in the order in which they were put. */
+  readonly put: readonly Question[];
+}
+
+/** The options of one call, read once and checked. */
+interface Wish {
+  readonly cost: number;
+  /** µs; undefined when the caller named none. */
+  readonly maxWait: number | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+function wishOf(options: WaitOptions | undefined): Wish {
+  checkOptions(options);
+  const { cost, maxWait, signal } = options ?? {};
+  checkSignal(signal);
+  return { cost: costOf({ cost }), maxWait: maxWait === undefined ? undefined : maxWaitOf(maxWait), signal };
 }
 
 /** Spend now or be refused. */
 export function consume(targets: readonly Target[], options: CostOptions | undefined): Decision | Promise<Decision> {
-  return decideNow(targets, options, true);
+  const cost = costOf(options);
+  const { whenStoreFails, shadow } = (targets[0] as Target).member;
+  // nothing stands in for the answer, so it is not waited for
+  if (targets.length === 1 && whenStoreFails === "throw" && !shadow) return spend(targets, cost);
+  return orElse(targets, (asked) => spend(asked, cost), markDegraded, asItIs);
+}
+
+/** One key of one limiter has a way of its own, by which a store may be quicker. */
+function spend(targets: readonly Target[], cost: number): Decision | Promise<Decision> {
+  const { member, key, cost: own } = targets[0] as Target;
+  if (targets.length > 1 || member.shadow) return whenKnown(ask(targets, cost, 0, true, false), decisionOf);
+  member.checkOpen();
+  return member.gate.consume(key, own ?? cost, member.timeout);
 }
 
 /** What `consume` would say. */
 export function peek(targets: readonly Target[], options: CostOptions | undefined): Decision | Promise<Decision> {
-  return decideNow(targets, options, false);
+  const cost = costOf(options);
+  const look = (asked: readonly Target[]) => whenKnown(ask(asked, cost, 0, false, false), decisionOf);
+  return orElse(targets, look, markDegraded, asItIs);
 }
 
-function decideNow(
-  targets: readonly Target[],
-  options: CostOptions | undefined,
-  spend: boolean,
-): Decision | Promise<Decision> {
-  const cost = costOf(options);
-  const verb = (asked: readonly Target[]) => whenKnown(ask(asked, cost, 0, spend, false), decisionOf);
-  return orElse(targets, verb, markDegraded, (decision) => decision);
+function asItIs(decision: Decision): Decision {
+  return decision;
 }
 
 /** Spend, and go on when it is this caller's turn. */
 export async function wait(targets: readonly Target[], options: WaitOptions | undefined): Promise<Decision> {
-  const maxWait = maxWaitOf(options?.maxWait);
-  const verb = async (asked: readonly Target[]) => decisionOf(await turn(asked, options, maxWait, false));
-  return orElse(targets, verb, markDegraded, allowedOrThrow);
+  const { decision } = await take(targets, wishOf(options));
+  return decision;
+}
+
+/** `wait`, then the function; not when the signal has aborted in between. */
+export async function run<T>(
+  targets: readonly Target[],
+  task: () => T | Promise<T>,
+  options: WaitOptions | undefined,
+): Promise<T> {
+  checkFunction(task, "task");
+  const wish = wishOf(options);
+  const { ticket } = await take(targets, wish);
+  giveBackAborted(ticket, wish.signal);
+  return task();
+}
+
+/** Throws when the signal has aborted, and takes back what was granted. */
+function giveBackAborted(ticket: Pick<Ticket, "cancel"> | undefined, signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  takeBack(ticket);
+  throw signal.reason;
+}
+
+/** A turn that has come. */
+interface Taken {
+  readonly decision: Decision;
+  readonly ticket: Ticket | undefined;
+}
+
+async function take(targets: readonly Target[], wish: Wish): Promise<Taken> {
+  const { maxWait = Number.POSITIVE_INFINITY, signal } = wish;
+  const verb = async (asked: readonly Target[]): Promise<Taken> => {
+    const outcome = await turn(targets, asked, wish, maxWait, false);
+    return { decision: decisionOf(outcome), ticket: outcome.verdict.ticket };
+  };
+  return orElse(
+    targets,
+    verb,
+    ({ decision, ticket }) => ({ decision: markDegraded(decision), ticket }),
+    (decision) => ({ decision: allowedOrThrow(decision), ticket: undefined }),
+    signal,
+  );
 }
 
 function allowedOrThrow(decision: Decision): Decision {
@@ -105,24 +172,12 @@ function allowedOrThrow(decision: Decision): Decision {
   return decision;
 }
 
-/** `wait`, then the function. */
-export async function run<T>(
-  targets: readonly Target[],
-  task: () => T | Promise<T>,
-  options: WaitOptions | undefined,
-): Promise<T> {
-  checkFunction(task, "task");
-  await wait(targets, options);
-  return task();
-}
-
 /** Spend an estimate, and keep the means to correct it. */
 export async function reserve(targets: readonly Target[], options: WaitOptions | undefined): Promise<Reservation> {
-  const cost = costOf(options);
-  const maxWait = options?.maxWait === undefined ? 0 : maxWaitOf(options.maxWait);
+  const wish = wishOf(options);
+  const { cost, maxWait, signal } = wish;
   const verb = async (asked: readonly Target[]): Promise<Reservation> => {
-    const outcome =
-      options?.maxWait === undefined ? await now(asked, options) : await turn(asked, options, maxWait, true);
+    const outcome = await turn(targets, asked, wish, maxWait, true);
     return reservation(decisionOf(outcome), outcome.verdict.ticket, outcome.questions, cost);
   };
   return orElse(
@@ -130,21 +185,18 @@ export async function reserve(targets: readonly Target[], options: WaitOptions |
     verb,
     (reserved) => ({ ...reserved, decision: markDegraded(reserved.decision) }),
     (decision) => reservation(allowedOrThrow(decision), undefined, [], cost),
+    signal,
   );
 }
 
-/** Asks without waiting. */
-async function now(targets: readonly Target[], options: CostOptions & { signal?: AbortSignal } = {}): Promise<Outcome> {
-  const { signal } = options;
-  checkSignal(signal);
-  signal?.throwIfAborted();
-  const outcome = await ask(targets, costOf(options), 0, true, true);
-  if (signal?.aborted === true) {
-    takeBack(outcome.verdict.ticket);
-    throw signal.reason;
-  }
-  if (!outcome.verdict.granted) throw new RateLimitExceededError(decisionOf(outcome));
-  return outcome;
+/** `reserve`, then the function, for what is refused rather than kept waiting. */
+export async function runNow<T>(
+  targets: readonly Target[],
+  task: () => T | Promise<T>,
+  options: WaitOptions & { readonly signal: AbortSignal },
+): Promise<T> {
+  giveBackAborted(await reserve(targets, options), options.signal);
+  return task();
 }
 
 function reservation(
@@ -174,28 +226,30 @@ function reservation(
   };
 }
 
-/** Asks, and waits for the start that was granted. */
-async function turn(
+/**
+ * Asks `asked`, the targets of the call or what stands in for them, and waits for the start that they grant. Without
+ * `maxWait` it has to be now.
+ */
+function turn(
   targets: readonly Target[],
-  options: WaitOptions | undefined,
-  maxWait: number,
+  asked: readonly Target[],
+  { cost, signal }: Wish,
+  maxWait: number | undefined,
   keep: boolean,
-): Promise<Outcome> {
-  const cost = costOf(options);
-  const signal = options?.signal;
-  checkSignal(signal);
+): Outcome | Promise<Outcome> {
   signal?.throwIfAborted();
-  const asked = ask(targets, cost, maxWait, true, keep || signal !== undefined);
-  const outcome = asked instanceof Promise ? await asked : asked;
-  const { verdict } = outcome;
-  if (signal?.aborted === true) {
-    takeBack(verdict.ticket);
-    throw signal.reason;
-  }
-  if (!verdict.granted) throw new MaxWaitExceededError(milliseconds(verdict.wait), milliseconds(maxWait));
-  const { gate } = (targets[0] as Target).member;
-  await untilStart(new Set(targets.map(({ member }) => member.turns)), verdict, gate.driver.alarms, signal);
-  return outcome;
+  for (const { member } of targets) member.checkOpen();
+  const members = [...targets, ...asked].map(({ member }) => member);
+  // whoever leaves before a store has answered gives back even what starts at once
+  const keeps = keep || signal !== undefined || members.some(({ gate }) => gate.driver.remote);
+  const answer = whenKnown(ask(asked, cost, maxWait ?? 0, true, keeps), (outcome) => {
+    const { granted, wait: missing } = outcome.verdict;
+    if (granted) return outcome;
+    if (maxWait === undefined) throw new RateLimitExceededError(decisionOf(outcome));
+    throw new MaxWaitExceededError(milliseconds(missing), milliseconds(maxWait));
+  });
+  const limiters = new Set(members.map(({ turns }) => turns));
+  return untilTurn(answer, limiters, (asked[0] as Target).member.gate.driver.alarms, signal);
 }
 
 /** One question to all targets. Those of shadow limiters are asked apart, after the others agreed, and never refuse. */
@@ -203,35 +257,42 @@ function ask(
   targets: readonly Target[],
   cost: number,
   maxWait: number,
-  spend: boolean,
+  spends: boolean,
   keep: boolean,
 ): Outcome | Promise<Outcome> {
   for (const { member } of targets) member.checkOpen();
   const timeout = Math.min(...targets.map(({ member }) => member.timeout));
-  const questions = merge(targets, cost);
-  const enforced = questions.filter(({ member }) => !member.shadow);
-  const shadows = questions.filter(({ member }) => member.shadow);
+  const put = merge(targets, cost);
+  const enforced = put.filter(({ member }) => !member.shadow);
+  const shadows = put.filter(({ member }) => member.shadow);
   const end = shadows.length === 0 ? 0 : performance.now() + timeout;
-  return whenKnown(decide(enforced, maxWait, spend, keep, timeout), (verdict) => {
-    if (shadows.length === 0) return { verdict: settled(verdict), questions };
-    const would = shadows.map((each) => each.gate.driver.decide([each], 0, spend && verdict.granted, keep, timeout));
-    const combine = (shadowed: readonly Verdict[]): Outcome => {
-      const all = together([verdict, ...shadowed].map(settled), [enforced.length, ...shadows.map(() => 1)]);
-      return {
-        verdict: { ...all, granted: verdict.granted, wait: verdict.wait },
-        questions: [...enforced, ...shadows],
-      };
-    };
-    if (!would.some((each) => each instanceof Promise)) return combine(would as readonly Verdict[]);
+  return whenKnown(decide(enforced, maxWait, spends, keep, timeout), (verdict) => {
+    if (shadows.length === 0) return { verdict: settled(verdict), questions: put, put };
     const left = Math.max(1, Math.ceil(end - performance.now()));
-    const asked = Promise.all(would.map(async (each) => each)).then(combine);
-    return withDeadline(
-      asked,
-      left,
-      ({ verdict: late }) => tooLate(late),
-      () => {},
-    );
+    const would = shadows.map((each) => {
+      const answer = each.gate.driver.decide([each], 0, spends && verdict.granted, keep, timeout);
+      if (!(answer instanceof Promise)) return answer;
+      const inTime = withDeadline(answer, left, tooLate, () => {});
+      // what others have granted does not hang on it
+      return enforced.length === 0 ? inTime : inTime.catch((error: unknown) => silence(each, error));
+    });
+    const combine = (shadowed: readonly Verdict[]): Outcome => {
+      const { findings, ticket } = together([verdict, ...shadowed].map(settled), [
+        enforced.length,
+        ...shadows.map(() => 1),
+      ]);
+      return { verdict: { ...verdict, findings, ticket }, questions: [...enforced, ...shadows], put };
+    };
+    return would.some((each) => each instanceof Promise)
+      ? Promise.all(would.map(async (each) => each)).then(combine)
+      : combine(would as readonly Verdict[]);
   });
+}
+
+/** What a shadow limiter says whose store has failed: that it knows of nothing. */
+function silence({ gate }: Question, error: unknown): Verdict {
+  if (!(error instanceof StoreError)) throw error;
+  return { granted: true, wait: 0, findings: gate.policies.flatMap(({ limit }) => [0, limit, 0]), ticket: undefined };
 }
 
 /** The same key asked twice in one call, through one limiter or through two of one name, is asked once, for both. */
@@ -262,9 +323,22 @@ function settled(verdict: Verdict): Verdict {
   return { ...verdict, findings };
 }
 
-function decisionOf({ verdict, questions }: Outcome): Decision {
+function decisionOf({ verdict, questions, put }: Outcome): Decision {
   const policies: readonly Policy[] =
-    questions.length === 1 ? (questions[0] as Question).gate.policies : questions.flatMap(({ gate }) => gate.policies);
+    put.length === 1 ? (put[0] as Question).gate.policies : put.flatMap(({ gate }) => gate.policies);
+  const findings = questions === put ? verdict.findings : inOrder(verdict.findings, questions, put);
   // a look grants nothing; it would have been allowed when the start is now
-  return decideMany(policies, verdict.findings, verdict.granted || verdict.wait === 0);
+  return decideMany(policies, findings, verdict.granted || verdict.wait === 0);
+}
+
+/** Findings in the order of `questions`, in that of `put`. */
+function inOrder(findings: Findings, questions: readonly Question[], put: readonly Question[]): Findings {
+  let from = 0;
+  const own = new Map<Question, readonly number[]>();
+  for (const question of questions) {
+    const to = from + question.gate.policies.length * numbersPerPolicy;
+    own.set(question, Array.from(findings).slice(from, to));
+    from = to;
+  }
+  return put.flatMap((question) => own.get(question) as readonly number[]);
 }

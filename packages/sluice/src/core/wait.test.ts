@@ -260,6 +260,21 @@ describe("giving up", () => {
   });
 });
 
+it("whoever asks when the loop has been busy starts after those whose moment had come", async () => {
+  let now = 1_000 * second;
+  // a clock that nobody is told of, as the platform's: its timers are late
+  const limiter = rateLimiter(slidingWindow({ limit: 1, window: "1h" }), {
+    store: memoryStore({ clock: { now: () => now } }),
+  });
+  limiter.consumeSync("key");
+  const order: string[] = [];
+  const first = limiter.wait("key").then(() => order.push("first"));
+  now += 2 * 3600 * second;
+  const next = limiter.wait("key").then(() => order.push("next"));
+  await Promise.all([first, next]);
+  expect(order).toEqual(["first", "next"]);
+});
+
 /** The same policy under a name of its own. */
 function remade(name: string, policy: Policy): Policy {
   const [limit, window] = [policy.limit, policy.window];

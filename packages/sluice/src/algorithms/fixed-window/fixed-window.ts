@@ -124,7 +124,7 @@ export function fixedWindow(options: {
   policyOptions(options, "fixedWindow");
   const limit = wholeNumber(options.limit, "limit", "ERR_INVALID_LIMIT", 1, largestLimit);
   const window = micros(options.window, "window");
-  const anchor = options.anchor ?? "first";
+  const { anchor = "first" } = options;
   if (anchor !== "first" && anchor !== "epoch") {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected anchor to be 'first' or 'epoch', got ${show(anchor)}.`);
   }

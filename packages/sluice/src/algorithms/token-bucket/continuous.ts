@@ -1,5 +1,5 @@
 import type { Algorithm, Answer, Row } from "../../core/algorithm.js";
-import { noStamp } from "../../core/algorithm.js";
+import { noStamp, tooLate } from "../../core/algorithm.js";
 
 /**
  * The generic cell rate algorithm (ITU-T I.371, annex A), which is the token bucket in one number: the theoretical
@@ -79,8 +79,10 @@ export const continuous: Algorithm<ContinuousParameters> = {
     answer.resetAt = tatPart > 0 ? tat + 1 : tat;
   },
 
-  amend(row, _log, clock, stamp, delta, p, answer) {
+  amend(row, _log, clock, stamp, asked, p, answer) {
     const now = heal(row, clock, p, answer);
+    // a bucket does not know its grants: the caller says which are past correcting
+    const delta = stamp === tooLate ? 0 : asked;
     if (delta > 0) {
       // a correction counts from the moment of its grant, a penalty from now
       const cost = Math.min(delta, p.mostCost);

@@ -1,5 +1,5 @@
 import type { Algorithm, Answer, Row } from "../../core/algorithm.js";
-import { noStamp } from "../../core/algorithm.js";
+import { noStamp, tooLate } from "../../core/algorithm.js";
 
 /**
  * A bucket filled in steps: `rate` tokens at once every `per`, counted from the call that took from a full bucket.
@@ -61,8 +61,10 @@ export const interval: Algorithm<IntervalParameters> = {
     answer.resetAt = full(row, now, p);
   },
 
-  amend(row, _log, clock, stamp, delta, p, answer) {
+  amend(row, _log, clock, stamp, asked, p, answer) {
     const now = heal(row, clock, p, answer);
+    // a bucket does not know its grants: the caller says which are past correcting
+    const delta = stamp === tooLate ? 0 : asked;
     const latest = row[LATEST] as number;
     const waiting = latest > now;
     // a correction counts from the moment of its grant: what has been refilled since then is refilled

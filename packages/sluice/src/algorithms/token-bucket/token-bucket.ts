@@ -15,6 +15,8 @@ import { type IntervalParameters, interval } from "./interval.js";
  * Bound, interval: at most `burst + rate · ceil(L / per)`. State of a key: one number, or two.
  * Continuous refill is the generic cell rate algorithm of ITU-T I.371.
  *
+ * What a single charge adds is at most what is counted in exact integers, and never less than `burst`.
+ *
  * @throws TypeError or RangeError (`ERR_INVALID_LIMIT`, `ERR_INVALID_DURATION`, `ERR_INVALID_NAME`).
  * @example
  * const policy = tokenBucket({ rate: 100, per: "1m", burst: 20 })
@@ -32,7 +34,7 @@ export function tokenBucket(options: {
   const per = micros(options.per, "per");
   const burst =
     options.burst === undefined ? rate : wholeNumber(options.burst, "burst", "ERR_INVALID_LIMIT", 1, largestLimit);
-  const refill = options.refill ?? "continuous";
+  const { refill = "continuous" } = options;
   if (refill !== "continuous" && refill !== "interval") {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected refill to be 'continuous' or 'interval', got ${show(refill)}.`);
   }
@@ -48,7 +50,11 @@ export function tokenBucket(options: {
   const tick = per / divisor;
   const tickWhole = Math.floor(tick / parts);
   const tickPart = tick % parts;
-  const mostCost = Math.floor(Math.min(maxMicros / (tickWhole + 1), 2 ** 52 / parts));
+  // a cost in ticks, and in parts of one, is an exact integer
+  const mostCost = Math.min(
+    Math.floor(maxMicros / (tickWhole + Math.min(1, tickPart))),
+    Math.floor(Number.MAX_SAFE_INTEGER / Math.max(1, tickPart)),
+  );
   checkExact(burst <= mostCost, rate, per, burst);
   const spanParts = burst * tickPart;
   const parameters: ContinuousParameters = {

@@ -1,4 +1,4 @@
-import { type Answer, newAnswer, noStamp, type Row } from "../../core/algorithm.js";
+import { type Answer, newAnswer, noStamp, type Row, tooLate } from "../../core/algorithm.js";
 import type { Clock } from "../../core/clock.js";
 import { type Decision, decideMany, decideOne, type Findings, numbersPerPolicy } from "../../core/decision.js";
 import { type Policy, ruleOf } from "../../core/policy.js";
@@ -38,6 +38,22 @@ interface Line {
   after: readonly Row[];
 }
 
+/** A grant as it can be settled: what it was told, and what the rows were then. */
+export interface Grant {
+  readonly life: Life;
+  /** When it was asked for, the moment that each policy wrote down for its start, and that at which each forgets it. */
+  readonly now: number;
+  readonly stamps: readonly number[];
+  readonly resets: readonly number[];
+  readonly after: readonly Row[];
+}
+
+/** A key from when it was added until it is removed. */
+interface Life {
+  readonly slot: number;
+  readonly count: number;
+}
+
 /** What the store says to a gate that has to make room. */
 export interface Room {
   /** Called before a key is added; makes room when the store is full. */
@@ -72,6 +88,8 @@ export class MemoryGate implements Gate {
   readonly #lines = new Map<string, Line>();
   /** Those in whose line someone has given up: their rows are made anew when they are needed. */
   readonly #torn = new Set<string>();
+  /** By slot, how often it has been emptied: as far as there are grants that can be corrected. */
+  #emptied = new Uint32Array(0);
   #lastKey: string | undefined;
   #lastSlot = noSlot;
   /** Of the key that was looked up last. */
@@ -86,7 +104,7 @@ export class MemoryGate implements Gate {
     this.policies = policies;
     this.#clock = clock;
     this.#room = room;
-    this.#parts = policies.map((policy) => new Rows(ruleOf(policy), policy.limit));
+    this.#parts = policies.map((policy) => new Rows(ruleOf(policy), policy.limit, policy.window * 1000));
     this.#findings = new Float64Array(policies.length * numbersPerPolicy);
     this.#rest = Math.min(longestRest, ...policies.map(({ window }) => window * 1000));
     const [rows] = this.#parts;
@@ -173,6 +191,56 @@ export class MemoryGate implements Gate {
     }
   }
 
+  /** The life of a key that is held. */
+  lifeOf(key: string): Life {
+    const slot = this.#find(key);
+    if (slot >= this.#emptied.length) {
+      const larger = new Uint32Array(Math.max(16, 2 * (slot + 1)));
+      larger.set(this.#emptied);
+      this.#emptied = larger;
+    }
+    return { slot, count: this.#emptied[slot] as number };
+  }
+
+  /** The key has not been forgotten since. */
+  lives({ slot, count }: Life): boolean {
+    return this.#emptied[slot] === count;
+  }
+
+  /**
+   * Changes what a grant cost, as of its start. Where others have asked since, what it took may have come back by now, or
+   * the key been forgotten: then nothing is given back, and of what it took besides only what is still owed is charged.
+   */
+  settle(key: string, delta: number, grant: Grant): void {
+    const now = this.#clock.now();
+    const holds = this.lives(grant.life);
+    const stamps = holds && this.#areStill(key, grant.after) ? grant.stamps : this.correctable(grant, now);
+    if (holds && stamps.some((stamp) => stamp !== tooLate)) this.correct(key, delta, stamps);
+    if (delta < 0) return;
+    const owed = this.#parts.map((part, index) => {
+      if (holds && stamps[index] !== tooLate) return 0;
+      const [after, stamp] = [grant.after[index] as Row, grant.stamps[index] as number];
+      return part.owed(after, grant.now, now, stamp, delta, this.#answer);
+    });
+    if (owed.every((cost) => cost === 0)) return;
+    let slot = this.#find(key);
+    if (slot < 0) slot = this.#add(key);
+    this.#parts.forEach((part, index) => {
+      part.amend(slot, now, noStamp, owed[index] as number, this.#answer);
+    });
+  }
+
+  /** Nothing has happened to the rows of a key since they were copied; a log can tell by itself. */
+  #areStill(key: string, copies: readonly Row[]): boolean {
+    const slot = this.#find(key);
+    return this.#parts.every((part, index) => part.logged || part.isStill(slot, copies[index] as Row));
+  }
+
+  /** The moments of a grant by which it can be corrected, where it can. */
+  correctable({ stamps, resets }: Pick<Grant, "stamps" | "resets">, now: number): readonly number[] {
+    return stamps.map((stamp, index) => ((resets[index] as number) > now ? stamp : tooLate));
+  }
+
   /** Copies of the rows of a key, to compare and to put back. */
   snapshot(key: string): readonly Row[] {
     const slot = this.#find(key);
@@ -252,6 +320,13 @@ export class MemoryGate implements Gate {
     this.#lines.clear();
     this.#torn.clear();
     for (const part of this.#parts) part.forget();
+    this.#emptied = this.#emptied.map((count) => count + 1);
+  }
+
+  /** Nothing is held; looks at a few slots for what has expired. */
+  isEmpty(): boolean {
+    this.#sweep(candidates);
+    return this.size === 0;
   }
 
   /**
@@ -358,6 +433,7 @@ export class MemoryGate implements Gate {
 
   #remove(slot: number, key: string): void {
     for (const part of this.#parts) part.clear(slot);
+    if (slot < this.#emptied.length) this.#emptied[slot] = (this.#emptied[slot] as number) + 1;
     this.#index.remove(this.#index.hash(key), slot);
     this.#free.push(slot);
     this.size -= 1;

@@ -18,6 +18,7 @@ const blockMask = blocksPerChunk - 1;
 /** Two for each call, and two links. */
 const blockWords = 2 * callsPerBlock + 2;
 const stampRange = 2 ** 48;
+const ranges = 2 ** -48;
 const word = 2 ** 32;
 const lowCosts = 2 ** 16;
 const highMask = blocksPerChunk * callsPerBlock - 1;
@@ -292,7 +293,7 @@ function linksOf(block: number): number {
   return (block & blockMask) * blockWords + 2 * callsPerBlock;
 }
 
-/** A stamp as it is kept; the remainder is slow, and seldom needed. */
+/** A stamp as it is kept: the remainder, which is exact for a power of two, and faster than `%`. */
 function wrapped(stamp: number): number {
-  return stamp < stampRange ? stamp : stamp % stampRange;
+  return stamp - Math.floor(stamp * ranges) * stampRange;
 }

@@ -5,6 +5,7 @@ import {
   memoryStore,
   type Policy,
   rateLimiter,
+  type Store,
   type SyncRateLimiter,
   slidingCounter,
   slidingWindow,
@@ -72,6 +73,18 @@ describe("maxKeys", () => {
     expect(limiter.peekSync("key-0").remaining).toBe(10);
     for (let key = 1; key < 10; key++) expect(limiter.peekSync(`key-${key}`).remaining).toBe(9 - key);
     expect(limiter.peekSync("new").remaining).toBe(5);
+  });
+
+  it("what has expired goes before what is spent, whichever limiter it is of", () => {
+    const { clock, store } = bench(1000);
+    const idle = Array.from({ length: 20 }, (_, index) =>
+      rateLimiter(slidingWindow({ limit: 5, window: "1s" }), { store, name: `idle-${index}` }),
+    );
+    const spending = rateLimiter(slidingWindow({ limit: 5, window: "1h" }), { store, name: "spending" });
+    for (let key = 0; key < 1000; key++) idle[key % 20]?.consumeSync(`old-${key}`);
+    clock.advance(second);
+    for (let key = 0; key < 1000; key++) spending.consumeSync(`spent-${key}`, { cost: 5 });
+    for (let key = 0; key < 1000; key++) expect(spending.peekSync(`spent-${key}`).allowed).toBe(false);
   });
 
   it("a store of one key holds one key", () => {
@@ -175,6 +188,102 @@ describe("the store", () => {
     expect(passed).toBeGreaterThanOrEqual(295);
     expect(passed).toBeLessThan(5000);
   });
+
+  it("a limiter that is closed leaves nothing once its keys have expired", async () => {
+    const { clock, store } = bench();
+    const policy = slidingWindow({ limit: 2, window: "1s" });
+    for (let index = 0; index < 200; index++) {
+      const limiter = rateLimiter(policy, { store, name: `limiter-${index}` });
+      limiter.consumeSync("key");
+      await limiter.close();
+      clock.advance(500);
+    }
+    expect(store.size).toBeLessThan(20);
+    // what has not expired is there for the next of its name
+    const again = rateLimiter(policy, { store, name: "limiter-199" });
+    expect(again.peekSync("key").remaining).toBe(1);
+  });
+
+  it.each(kinds)("%s: a reservation of a key that was forgotten meanwhile gives nothing back", async (_, policy) => {
+    const forgetting: ((limiter: SyncRateLimiter, store: Store) => void | Promise<void>)[] = [
+      (limiter) => limiter.resetSync("key"),
+      (__, store) => store.close(),
+    ];
+    for (const forget of forgetting) {
+      for (const correct of ["cancel", "settle"] as const) {
+        const { store } = bench();
+        const limiter = rateLimiter(policy, { store });
+        limiter.consumeSync("key", { cost: 4 });
+        const reservation = await limiter.reserve("key");
+        const controller = new AbortController();
+        const waiting = limiter.wait("key", { signal: controller.signal }).catch(() => "gave up");
+        await forget(limiter, store);
+        limiter.consumeSync("key", { cost: 5 });
+        const { retryAfter } = limiter.peekSync("key");
+        await (correct === "cancel" ? reservation.cancel() : reservation.settle(0));
+        controller.abort();
+        await waiting;
+        expect(limiter.peekSync("key")).toMatchObject({ remaining: 0, retryAfter });
+      }
+    }
+  });
+
+  it("nor does one of a key that had to go", async () => {
+    const { store } = bench(2);
+    const limiter = rateLimiter(fixedWindow({ limit: 5, window: "1h" }), { store });
+    const reservation = await limiter.reserve("key");
+    for (const key of ["a", "b", "c"]) limiter.consumeSync(key, { cost: 4 });
+    limiter.consumeSync("key", { cost: 5 });
+    await reservation.cancel();
+    expect(limiter.peekSync("key").remaining).toBe(0);
+  });
+
+  const buckets = [
+    ["continuous", tokenBucket({ rate: 1, per: "1s", burst: 10 })],
+    ["by intervals", tokenBucket({ rate: 1, per: "1s", burst: 10, refill: "interval" })],
+  ] as const;
+  it.each(buckets)("a bucket, %s: what has come back by itself is not given back again", async (_, policy) => {
+    for (const correct of ["cancel", "settle"] as const) {
+      const { clock, store } = bench();
+      const limiter = rateLimiter(policy, { store });
+      const reservation = await limiter.reserve("key", { cost: 10 });
+      clock.advance(100 * second);
+      limiter.consumeSync("key", { cost: 10 });
+      await (correct === "cancel" ? reservation.cancel() : reservation.settle(0));
+      expect(limiter.peekSync("key").remaining).toBe(0);
+    }
+  });
+
+  it.each(buckets)("a bucket, %s: what would have come back by now is not charged late", async (_, policy) => {
+    const { clock, store } = bench();
+    const limiter = rateLimiter(policy, { store });
+    const reservation = await limiter.reserve("key");
+    clock.advance(100 * second);
+    limiter.consumeSync("key");
+    await reservation.settle(10);
+    expect(limiter.peekSync("key").remaining).toBe(9);
+  });
+
+  it.each([
+    ["continuous", tokenBucket({ rate: 1000, per: "1m" })],
+    ["by intervals", tokenBucket({ rate: 10, per: 600, burst: 1000, refill: "interval" })],
+  ] as const)(
+    "a bucket, %s: what was spent besides the estimate is owed, held or not, until it has come back",
+    async (_, policy) => {
+      for (const others of [0, 1, 500]) {
+        const { clock, store } = bench();
+        const limiter = rateLimiter(policy, { store });
+        const reservation = await limiter.reserve("key", { cost: 10 });
+        clock.advance(1.5 * second);
+        // the sweep may have taken the key away
+        for (let call = 0; call < others; call++) limiter.consumeSync(`other-${call % 3}`);
+        await reservation.settle(900);
+        const { remaining } = limiter.peekSync("key");
+        expect(remaining).toBeGreaterThanOrEqual(115);
+        expect(remaining).toBeLessThanOrEqual(125);
+      }
+    },
+  );
 
   it("a reset gives those who wait nothing to give back", async () => {
     const { store } = bench();

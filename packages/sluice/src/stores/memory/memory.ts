@@ -1,4 +1,5 @@
 import { Alarms } from "../../core/alarm.js";
+import { type Row, tooLate } from "../../core/algorithm.js";
 import { type Clock, turnClock } from "../../core/clock.js";
 import { numbersPerPolicy } from "../../core/decision.js";
 import { show, typeError } from "../../core/errors.js";
@@ -6,7 +7,7 @@ import type { Policy } from "../../core/policy.js";
 import { Registry } from "../../core/registry.js";
 import { type Ask, type Driver, driverOf, type Gate, type Store, type Ticket, type Verdict } from "../../core/store.js";
 import { checkOptions, wholeNumber } from "../../core/validate.js";
-import { MemoryGate } from "./gate.js";
+import { type Grant, MemoryGate, type Place } from "./gate.js";
 
 /** State in this process. */
 export interface MemoryStore extends Store {
@@ -52,6 +53,8 @@ class MemoryDriver implements Driver {
   readonly clock: Clock;
   readonly #maxKeys: number;
   readonly #gates: Registry<MemoryGate>;
+  /** The gate that was looked at last for a key that can go. */
+  #hand = 0;
   /** Keys held by all limiters. */
   size = 0;
 
@@ -71,6 +74,7 @@ class MemoryDriver implements Driver {
   }
 
   open(limiter: string, policies: readonly Policy[]): Gate {
+    this.#gates.dropIdle((gate) => gate.isEmpty());
     return this.#gates.open(limiter, policies);
   }
 
@@ -78,13 +82,20 @@ class MemoryDriver implements Driver {
     this.#gates.leave(limiter);
   }
 
-  decide(asks: readonly Ask[], maxWait: number, spend: boolean, keep: boolean): Verdict {
+  decide(
+    asks: readonly Ask[],
+    maxWait: number,
+    spend: boolean,
+    keep: boolean,
+    _timeout: number,
+    earliest = 0,
+  ): Verdict {
     const now = this.clock.now();
     const findings: number[] = [];
     const note = (gate: MemoryGate): void => {
       for (let at = 0; at < gate.policies.length * numbersPerPolicy; at++) findings.push(gate.findings[at] as number);
     };
-    let start = now;
+    let start = now + earliest;
     for (const { gate, key, cost } of asks) {
       start = Math.max(start, (gate as MemoryGate).look(key, cost, now));
       note(gate as MemoryGate);
@@ -95,56 +106,92 @@ class MemoryDriver implements Driver {
     }
     findings.length = 0;
     const ticket = keep || wait > 0;
-    const grants = asks.map((ask) => {
+    const undoable: Undoable[] = [];
+    for (const ask of asks) {
       const gate = ask.gate as MemoryGate;
       const { key, cost } = ask;
       const before = ticket ? gate.snapshot(key) : [];
       const stamps = gate.take(key, cost, now, start);
       note(gate);
-      const after = ticket ? gate.snapshot(key) : [];
+      if (!ticket) continue;
+      const after = gate.snapshot(key);
+      const resets = stamps.map((_, index) => start + (gate.findings[index * numbersPerPolicy + 2] as number));
+      const grant: Grant = { life: gate.lifeOf(key), now, stamps, resets, after };
       const place = wait > 0 ? gate.enter(key, cost, now, stamps, before, after) : undefined;
-      const cancel = (): void => {
-        if (place === undefined) gate.undo(key, cost, stamps, before, after);
-        else gate.leave(key, place);
-      };
-      return { gate, key, stamps, cancel };
-    });
-    return { granted: true, wait, findings, ticket: ticket ? ticketFor(grants) : undefined };
+      undoable.push({ ask, grant, before, place });
+    }
+    return { granted: true, wait, findings, ticket: ticket ? this.#ticketFor(undoable) : undefined };
+  }
+
+  #ticketFor(grants: readonly Undoable[]): Ticket {
+    return {
+      // the newest first: a key that was asked twice goes back the way it came
+      cancel: () => {
+        const now = this.clock.now();
+        for (const { ask, grant, before, place } of grants.toReversed()) {
+          const gate = ask.gate as MemoryGate;
+          const stamps = gate.correctable(grant, now);
+          if (!gate.lives(grant.life) || stamps.every((stamp) => stamp === tooLate)) continue;
+          if (place === undefined) gate.undo(ask.key, ask.cost, stamps, before, grant.after);
+          else gate.leave(ask.key, place);
+        }
+      },
+      settle: (deltas) => {
+        grants.forEach(({ ask, grant }, index) => {
+          const delta = deltas[index] as number;
+          if (delta !== 0) (ask.gate as MemoryGate).settle(ask.key, delta, grant);
+        });
+      },
+    };
   }
 
   forget(): void {
     this.#gates.forget();
   }
 
-  /** The gate that wants room gives up a key, or the fullest gate does, whichever key has spent less. */
+  /**
+   * The key that has spent least goes, of a few: of the gate that wants room, of the fullest, and, until one is found
+   * that has spent nothing, of those under a hand that moves on.
+   */
   #evict(gate: MemoryGate): void {
-    let fullest = gate;
-    for (const other of this.#gates.values()) if (other.size > fullest.size) fullest = other;
-    const own = gate.cheapest();
-    const others = fullest === gate ? undefined : fullest.cheapest();
-    if (others !== undefined && (own === undefined || others.share < own.share)) fullest.reset(others.key);
-    else if (own !== undefined) gate.reset(own.key);
+    const gates = Array.from(this.#gates.values());
+    let best = cheapestOf(gate, undefined);
+    if (best?.share === 0) {
+      gate.reset(best.key);
+      return;
+    }
+    const fullest = gates.reduce((most, other) => (other.size > most.size ? other : most), gate);
+    best = cheapestOf(fullest, best);
+    for (let left = Math.min(gates.length, gatesLookedAt); left > 0 && best?.share !== 0; left--) {
+      const looked = gates[this.#hand % gates.length] as MemoryGate;
+      best = cheapestOf(looked, best);
+      // it stays where there is more that has spent nothing
+      if (best?.share !== 0) this.#hand = (this.#hand + 1) % gates.length;
+    }
+    best?.gate.reset(best.key);
   }
 }
 
-interface Grant {
+/** Gates that are looked at for a key that can go. */
+const gatesLookedAt = 8;
+
+interface Cheapest {
   readonly gate: MemoryGate;
   readonly key: string;
-  readonly stamps: readonly number[];
-  readonly cancel: () => void;
+  readonly share: number;
 }
 
-function ticketFor(grants: readonly Grant[]): Ticket {
-  return {
-    // the newest first: a key that was asked twice goes back the way it came
-    cancel: () => {
-      for (const { cancel } of grants.toReversed()) cancel();
-    },
-    settle: (deltas) => {
-      grants.forEach(({ gate, key, stamps }, index) => {
-        const delta = deltas[index] as number;
-        if (delta !== 0) gate.correct(key, delta, stamps);
-      });
-    },
-  };
+/** The cheaper one: what the gate would give up, or what was found before. */
+function cheapestOf(gate: MemoryGate, before: Cheapest | undefined): Cheapest | undefined {
+  const own = gate === before?.gate ? undefined : gate.cheapest();
+  return own === undefined || (before !== undefined && before.share <= own.share) ? before : { gate, ...own };
+}
+
+/** What one ask was granted, and what takes it back. */
+interface Undoable {
+  readonly ask: Ask;
+  readonly grant: Grant;
+  readonly before: readonly Row[];
+  /** Where its start lies ahead. */
+  readonly place: Place | undefined;
 }

@@ -15,6 +15,7 @@ export class Rows {
   readonly limit: number;
   /** There is a log beside the row. */
   readonly logged: boolean;
+  readonly #window: number;
   readonly #algorithm: Algorithm;
   readonly #parameters: unknown;
   /** The algorithm's columns, then the header of the log. */
@@ -31,8 +32,10 @@ export class Rows {
   /** The slot that row and log are a copy of. */
   #loaded = noSlot;
 
-  constructor({ algorithm, parameters }: Rule, limit: number) {
+  /** `window` in µs. */
+  constructor({ algorithm, parameters }: Rule, limit: number, window: number) {
     this.limit = limit;
+    this.#window = window;
     this.#algorithm = algorithm;
     this.#parameters = parameters;
     this.#columns = algorithm.columns;
@@ -61,6 +64,16 @@ export class Rows {
   /** The algorithm's `step` on a copy of a row, without a log. */
   replay(row: Row, now: number, start: number, cost: number, answer: Answer): void {
     this.#algorithm.step(row, noLog, now, start, start, cost, this.#parameters, answer);
+  }
+
+  /**
+   * What is still owed now, as a cost, if the grant that left the row as `after` cost `delta` more, and nobody had asked
+   * since. A log knows its grants, and owes nothing for one that it has forgotten.
+   */
+  owed(after: Row, granted: number, now: number, stamp: number, delta: number, answer: Answer): number {
+    if (this.logged) return 0;
+    this.#algorithm.amend(after.slice(), noLog, granted, stamp, delta, this.#parameters, answer);
+    return Math.min(delta, Math.ceil((Math.max(0, answer.resetAt - now) * this.limit) / this.#window));
   }
 
   copy(slot: number): Row {

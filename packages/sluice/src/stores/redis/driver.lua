@@ -5,7 +5,8 @@
 --   JSON, as a list of its policies, each a list of its parameters and, last, its algorithm.
 --   consume  sections, one a limiter: limiter, number of keys (negative: each is asked once, at a cost of 1), then for
 --            each key its runs: cost and count (asked `count` times), the count negative when another run follows
---   decide   longest wait (-1 to look only), number of asks, for each: cost, limiter; all are granted, or none
+--   decide   longest wait (-1 to look only), shortest wait, number of asks, for each: cost, limiter; all are granted, or
+--            none
 --   amend    delta, limiter, for each policy the moment of the grant that is corrected, or -1
 --   undo     cost, limiter, for each policy: the row before the grant, the row after it, the moment of the grant
 -- Returns the moment, then for each key: the row as it was (false when there was none), from which the caller's twin of
@@ -215,7 +216,7 @@ if verb == "consume" then
 elseif verb == "decide" then
   local maxWait = number()
   local asks = {}
-  local start = now
+  local start = now + number()
   local at = 0
   for index = 1, number() do
     local ask = { cost = number(), policies = limiter(), states = {}, starts = {} }

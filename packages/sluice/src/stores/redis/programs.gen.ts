@@ -972,7 +972,7 @@ export const limiterScript: Script = {
     "elseif verb == \"decide\" then\n" +
     "local maxWait = number()\n" +
     "local asks = {}\n" +
-    "local start = now\n" +
+    "local start = now + number()\n" +
     "local at = 0\n" +
     "for index = 1, number() do\n" +
     "local ask = { cost = number(), policies = limiter(), states = {}, starts = {} }\n" +
@@ -1044,5 +1044,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "20f3c3f1ee71c5fdb5092591f9696aaa4d5fac66",
+  sha: "5969887707f8201ea634631611c884189dcb61a8",
 };

@@ -157,6 +157,7 @@ class RedisDriver implements Driver {
     spend: boolean,
     keep: boolean,
     timeout: number,
+    earliest = 0,
   ): Promise<Verdict> {
     const tags = asks.map(({ key }) => inner(key));
     const { link, script, now } = this.#station;
@@ -165,6 +166,7 @@ class RedisDriver implements Driver {
       "decide",
       now(),
       spend ? Math.min(maxWait, Number.MAX_SAFE_INTEGER) : -1,
+      earliest,
       asks.length,
     ];
     asks.forEach(({ gate, cost }, index) => {
@@ -174,7 +176,7 @@ class RedisDriver implements Driver {
     const figures = asks.reduce((sum, { gate }) => sum + (gate as RedisGate).figures, 0);
     const asked = link.run(script, keys, args, keys[0] as string).then((reply) => checkedReply(reply, figures));
     const verdict = (reply: readonly unknown[], ticket: boolean): Verdict =>
-      verdictOf(asks, tags, reply, maxWait, spend, ticket, timeout);
+      verdictOf(asks, tags, reply, maxWait, spend, ticket, timeout, earliest);
     // a grant that comes too late is for nobody, and is given back
     const late = (reply: readonly unknown[]): void => takeBack(verdict(reply, true).ticket);
     return verdict(await withDeadline(asked, timeout, late, () => link.late()), keep);
@@ -199,12 +201,13 @@ function verdictOf(
   spend: boolean,
   keep: boolean,
   timeout: number,
+  earliest: number,
 ): Verdict {
   const now = Number(reply[0]);
   const findings: number[] = [];
   const befores: string[][] = [];
   let at = 1;
-  let start = now;
+  let start = now + earliest;
   // asks of one limiter share its rows, so each ask is loaded and looked at by itself, twice
   const texts: (string | null)[][] = asks.map(({ gate }, index) => {
     const own: (string | null)[] = [];

@@ -1,0 +1,31 @@
+import { expect, it } from "vitest";
+import { fixedWindow } from "../algorithms/fixed-window/fixed-window.js";
+import { Registry } from "./registry.js";
+
+it("limiters that are closed and have nothing left are dropped as others are opened, a few at a time", () => {
+  const policies = [fixedWindow({ limit: 1, window: "1s" })];
+  const registry = new Registry((_, name) => ({ name, forget: () => {} }));
+  const names = (): string[] => Array.from(registry.values(), ({ name }) => name).toSorted();
+  const over = new Set<string>();
+  const open = (name: string): void => {
+    let looks = 0;
+    registry.dropIdle((gate) => {
+      looks += 1;
+      return over.has(gate.name);
+    });
+    expect(looks).toBeLessThanOrEqual(4);
+    registry.open(name, policies);
+  };
+  for (let index = 0; index < 100; index++) {
+    open(`limiter-${index}`);
+    if (index >= 10) over.add(`limiter-${index}`);
+    if (index !== 50) registry.leave(`limiter-${index}`);
+  }
+  // one is in use, ten have something left
+  for (let more = 0; more < 20; more++) {
+    open("more");
+    registry.leave("more");
+  }
+  const left = [...Array.from({ length: 10 }, (_, index) => `limiter-${index}`), "limiter-50", "more"];
+  expect(names()).toEqual(left.toSorted());
+});
