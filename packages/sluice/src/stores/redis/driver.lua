@@ -84,17 +84,22 @@ local function fill(row, value)
   end
   local first, second = match(value, "^(%d+) (%d+)$")
   if first then
-    row[1], row[2] = tonumber(first), tonumber(second)
-  else
-    local column = 0
-    for text in gmatch(value, "%S+") do
-      column = column + 1
-      row[column] = match(text, "^%d+$") and tonumber(text) or math.huge
+    first, second = tonumber(first), tonumber(second)
+    if first <= largest and second <= largest then
+      row[1], row[2] = first, second
+      return value
     end
-  end
-  if row[6] or math.max(row[1], row[2], row[3], row[4], row[5]) > largest then
-    row[1], row[2], row[3], row[4], row[5], row[6] = 0, 0, 0, 0, 0, nil
     return false
+  end
+  local column = 0
+  for text in gmatch(value, "%S+") do
+    column = column + 1
+    local figure = match(text, "^%d+$") and tonumber(text)
+    if column > 5 or not figure or figure > largest then
+      row[1], row[2], row[3], row[4], row[5] = 0, 0, 0, 0, 0
+      return false
+    end
+    row[column] = figure
   end
   return value
 end
@@ -122,10 +127,6 @@ local function openAll(at, policies)
   return states
 end
 
-local function isKnown(state)
-  return state.was or (state.count or 0) > 0
-end
-
 local formats = { "%d", "%d %d", "%d %d %d", "%d %d %d %d", "%d %d %d %d %d" }
 
 local function textOf(row)
@@ -150,6 +151,155 @@ local function report(state, policy, granted, start, moment)
   local wait = start == math.huge and -1 or start - now
   local reset = math.max(0, program.resetAt(state, policy) - moment)
   return granted, wait, program.remaining(state, moment, policy), reset
+end
+
+local reply = { now }
+local verb = ARGV[1]
+
+-- so many keys, whose rows are those after `at`; a function of its own, so that the common call does without the others
+local function consumeEach(first, policies, plain, keys)
+  -- Asks every policy `asked` times at `cost`, and grants the first so many that all agree to. Many calls at one moment
+  -- cost what one call of their sum does, so this is at most three steps however many are asked.
+  local function consume(states, policies, asked, cost)
+    local granted = asked
+    local starts = {}
+    for index, policy in ipairs(policies) do
+      local program = policy.algorithm
+      starts[index] = program.step(states[index], now, now, -1, cost, policy)
+      if starts[index] > now then
+        granted = 0
+      elseif asked > 1 then
+        granted = math.min(granted, math.floor(program.remaining(states[index], now, policy) / cost))
+      end
+    end
+    if granted > 0 then
+      for index, policy in ipairs(policies) do
+        local program = policy.algorithm
+        program.step(states[index], now, now, now, cost * granted, policy)
+        states[index].changed = true
+        if granted < asked then
+          starts[index] = program.step(states[index], now, now, -1, cost, policy)
+        end
+      end
+    end
+    return granted, starts
+  end
+
+  -- What an error says. What the server cannot do at present, it can do for no key; anything else is one key's own.
+  local function complaint(thrown)
+    local text = type(thrown) == "table" and thrown.err or tostring(thrown)
+    if type(thrown) == "table" and not match(text, "WRONGTYPE") then
+      error(thrown, 0)
+    end
+    return "!" .. text
+  end
+
+  -- all runs of one key, whose rows are those after `at`
+  local function consumeKey(at, policies, runs)
+    local states = openAll(at, policies)
+    for index = 1, #policies do
+      reply[#reply + 1] = states[index].was
+    end
+    for run = 1, #runs, 2 do
+      local granted, starts = consume(states, policies, runs[run + 1], runs[run])
+      for index, policy in ipairs(policies) do
+        if policy.algorithm.open then
+          for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do
+            reply[#reply + 1] = figure
+          end
+        end
+      end
+    end
+    for index, policy in ipairs(policies) do
+      if states[index].changed then
+        save(states[index], policy)
+      end
+    end
+  end
+
+  local function readRuns()
+    local runs = {}
+    local more = true
+    while more do
+      local cost, asked = number(), number()
+      more = asked < 0
+      runs[#runs + 1] = cost
+      runs[#runs + 1] = math.abs(asked)
+    end
+    return runs
+  end
+
+  -- how many places of the reply one key has
+  local function placesOf(policies, runs)
+    local places = 0
+    for _, policy in ipairs(policies) do
+      places = places + (policy.algorithm.open and 2 * #runs or 1)
+    end
+    return places
+  end
+
+  local at = first
+  for _ = 1, keys do
+    local asked = plain and { 1, 1 } or readRuns()
+    local told = #reply
+    local fine, thrown = pcall(consumeKey, at, policies, asked)
+    if not fine then
+      local text = complaint(thrown)
+      for place = told + 1, told + placesOf(policies, asked) do
+        reply[place] = text
+      end
+    end
+    at = at + #policies
+  end
+  return at
+end
+
+local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
+
+if verb == "consume" then
+  local at = 0
+  while arguments < #ARGV do
+    local policies = limiter()
+    local count = #policies
+    local only = policies[1]
+    local keys = number()
+    local plain = keys < 0
+    local program = only.algorithm
+    if plain and count == 1 and not program.open then
+      -- the common call: one policy, one row each, a cost of 1; all new keys are written alike
+      local step, resetAt = program.step, program.resetAt
+      local row = {}
+      local newValue, newExpiry
+      local told = #reply
+      local values = call("MGET", unpack(KEYS, at + 1, at - keys))
+      for index = 1, -keys do
+        local value = values[index]
+        if value then
+          reply[told + index] = fill(row, value)
+          row.changed = false
+          if step(row, now, now, now, 1, only) <= now or row.changed then
+            call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only)))
+          end
+        else
+          if not newValue then
+            fill(row, value)
+            step(row, now, now, now, 1, only)
+            newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))
+          end
+          -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
+          reply[told + index] = not call("SET", KEYS[at + index], newValue, "PX", newExpiry, "NX") and foreign
+        end
+      end
+      at = at - keys
+    else
+      at = consumeEach(at, policies, plain, math.abs(keys))
+    end
+  end
+  return reply
+end
+
+local function isKnown(state)
+  return state.was or (state.count or 0) > 0
 end
 
 -- Those who wait for a key stand in a line, so that whoever gives up leaves the key as if he had never asked. It is a
@@ -284,142 +434,7 @@ local function saveAmended(states, policies)
   end
 end
 
-local reply = { now }
-local verb = ARGV[1]
-
--- Asks every policy `asked` times at `cost`, and grants the first so many that all agree to. Many calls at one moment
--- cost what one call of their sum does, so this is at most three steps however many are asked.
-local function consume(states, policies, asked, cost)
-  local granted = asked
-  local starts = {}
-  for index, policy in ipairs(policies) do
-    local program = policy.algorithm
-    starts[index] = program.step(states[index], now, now, -1, cost, policy)
-    if starts[index] > now then
-      granted = 0
-    elseif asked > 1 then
-      granted = math.min(granted, math.floor(program.remaining(states[index], now, policy) / cost))
-    end
-  end
-  if granted > 0 then
-    for index, policy in ipairs(policies) do
-      local program = policy.algorithm
-      program.step(states[index], now, now, now, cost * granted, policy)
-      states[index].changed = true
-      if granted < asked then
-        starts[index] = program.step(states[index], now, now, -1, cost, policy)
-      end
-    end
-  end
-  return granted, starts
-end
-
--- What an error says. What the server cannot do at present, it can do for no key; anything else is one key's own.
-local function complaint(thrown)
-  local text = type(thrown) == "table" and thrown.err or tostring(thrown)
-  if type(thrown) == "table" and not match(text, "WRONGTYPE") then
-    error(thrown, 0)
-  end
-  return "!" .. text
-end
-
-local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
-
--- all runs of one key, whose rows are those after `at`
-local function consumeKey(at, policies, runs)
-  local states = openAll(at, policies)
-  for index = 1, #policies do
-    reply[#reply + 1] = states[index].was
-  end
-  for run = 1, #runs, 2 do
-    local granted, starts = consume(states, policies, runs[run + 1], runs[run])
-    for index, policy in ipairs(policies) do
-      if policy.algorithm.open then
-        for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do
-          reply[#reply + 1] = figure
-        end
-      end
-    end
-  end
-  for index, policy in ipairs(policies) do
-    if states[index].changed then
-      save(states[index], policy)
-    end
-  end
-end
-
-local function readRuns()
-  local runs = {}
-  local more = true
-  while more do
-    local cost, asked = number(), number()
-    more = asked < 0
-    runs[#runs + 1] = cost
-    runs[#runs + 1] = math.abs(asked)
-  end
-  return runs
-end
-
--- how many places of the reply one key has
-local function placesOf(policies, runs)
-  local places = 0
-  for _, policy in ipairs(policies) do
-    places = places + (policy.algorithm.open and 2 * #runs or 1)
-  end
-  return places
-end
-
-if verb == "consume" then
-  local at = 0
-  while arguments < #ARGV do
-    local policies = limiter()
-    local count = #policies
-    local only = policies[1]
-    local keys = number()
-    local plain = keys < 0
-    local program = only.algorithm
-    if plain and count == 1 and not program.open then
-      -- the common call: one policy, one row each, a cost of 1; all new keys are written alike
-      local step, resetAt = program.step, program.resetAt
-      local row = {}
-      local newValue, newExpiry
-      local told = #reply
-      local values = call("MGET", unpack(KEYS, at + 1, at - keys))
-      for index = 1, -keys do
-        local value = values[index]
-        if value then
-          reply[told + index] = fill(row, value)
-          row.changed = false
-          if step(row, now, now, now, 1, only) <= now or row.changed then
-            call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only)))
-          end
-        else
-          if not newValue then
-            fill(row, value)
-            step(row, now, now, now, 1, only)
-            newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))
-          end
-          -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
-          reply[told + index] = not call("SET", KEYS[at + index], newValue, "PX", newExpiry, "NX") and foreign
-        end
-      end
-      at = at - keys
-    else
-      for _ = 1, math.abs(keys) do
-        local runs = plain and { 1, 1 } or readRuns()
-        local told = #reply
-        local fine, thrown = pcall(consumeKey, at, policies, runs)
-        if not fine then
-          local text = complaint(thrown)
-          for place = told + 1, told + placesOf(policies, runs) do
-            reply[place] = text
-          end
-        end
-        at = at + count
-      end
-    end
-  end
-elseif verb == "decide" then
+if verb == "decide" then
   local maxWait, name = number(), read()
   local asks = {}
   local start = now

@@ -842,17 +842,22 @@ export const limiterScript: Script = {
     "end\n" +
     "local first, second = match(value, \"^(%d+) (%d+)$\")\n" +
     "if first then\n" +
-    "row[1], row[2] = tonumber(first), tonumber(second)\n" +
-    "else\n" +
+    "first, second = tonumber(first), tonumber(second)\n" +
+    "if first <= largest and second <= largest then\n" +
+    "row[1], row[2] = first, second\n" +
+    "return value\n" +
+    "end\n" +
+    "return false\n" +
+    "end\n" +
     "local column = 0\n" +
     "for text in gmatch(value, \"%S+\") do\n" +
     "column = column + 1\n" +
-    "row[column] = match(text, \"^%d+$\") and tonumber(text) or math.huge\n" +
-    "end\n" +
-    "end\n" +
-    "if row[6] or math.max(row[1], row[2], row[3], row[4], row[5]) > largest then\n" +
-    "row[1], row[2], row[3], row[4], row[5], row[6] = 0, 0, 0, 0, 0, nil\n" +
+    "local figure = match(text, \"^%d+$\") and tonumber(text)\n" +
+    "if column > 5 or not figure or figure > largest then\n" +
+    "row[1], row[2], row[3], row[4], row[5] = 0, 0, 0, 0, 0\n" +
     "return false\n" +
+    "end\n" +
+    "row[column] = figure\n" +
     "end\n" +
     "return value\n" +
     "end\n" +
@@ -875,9 +880,6 @@ export const limiterScript: Script = {
     "end\n" +
     "return states\n" +
     "end\n" +
-    "local function isKnown(state)\n" +
-    "return state.was or (state.count or 0) > 0\n" +
-    "end\n" +
     "local formats = { \"%d\", \"%d %d\", \"%d %d %d\", \"%d %d %d %d\", \"%d %d %d %d %d\" }\n" +
     "local function textOf(row)\n" +
     "local one, two, three, four, five = row[1], row[2], row[3], row[4], row[5]\n" +
@@ -898,6 +900,137 @@ export const limiterScript: Script = {
     "local wait = start == math.huge and -1 or start - now\n" +
     "local reset = math.max(0, program.resetAt(state, policy) - moment)\n" +
     "return granted, wait, program.remaining(state, moment, policy), reset\n" +
+    "end\n" +
+    "local reply = { now }\n" +
+    "local verb = ARGV[1]\n" +
+    "local function consumeEach(first, policies, plain, keys)\n" +
+    "local function consume(states, policies, asked, cost)\n" +
+    "local granted = asked\n" +
+    "local starts = {}\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "local program = policy.algorithm\n" +
+    "starts[index] = program.step(states[index], now, now, -1, cost, policy)\n" +
+    "if starts[index] > now then\n" +
+    "granted = 0\n" +
+    "elseif asked > 1 then\n" +
+    "granted = math.min(granted, math.floor(program.remaining(states[index], now, policy) / cost))\n" +
+    "end\n" +
+    "end\n" +
+    "if granted > 0 then\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "local program = policy.algorithm\n" +
+    "program.step(states[index], now, now, now, cost * granted, policy)\n" +
+    "states[index].changed = true\n" +
+    "if granted < asked then\n" +
+    "starts[index] = program.step(states[index], now, now, -1, cost, policy)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "return granted, starts\n" +
+    "end\n" +
+    "local function complaint(thrown)\n" +
+    "local text = type(thrown) == \"table\" and thrown.err or tostring(thrown)\n" +
+    "if type(thrown) == \"table\" and not match(text, \"WRONGTYPE\") then\n" +
+    "error(thrown, 0)\n" +
+    "end\n" +
+    "return \"!\" .. text\n" +
+    "end\n" +
+    "local function consumeKey(at, policies, runs)\n" +
+    "local states = openAll(at, policies)\n" +
+    "for index = 1, #policies do\n" +
+    "reply[#reply + 1] = states[index].was\n" +
+    "end\n" +
+    "for run = 1, #runs, 2 do\n" +
+    "local granted, starts = consume(states, policies, runs[run + 1], runs[run])\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if policy.algorithm.open then\n" +
+    "for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do\n" +
+    "reply[#reply + 1] = figure\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if states[index].changed then\n" +
+    "save(states[index], policy)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "local function readRuns()\n" +
+    "local runs = {}\n" +
+    "local more = true\n" +
+    "while more do\n" +
+    "local cost, asked = number(), number()\n" +
+    "more = asked < 0\n" +
+    "runs[#runs + 1] = cost\n" +
+    "runs[#runs + 1] = math.abs(asked)\n" +
+    "end\n" +
+    "return runs\n" +
+    "end\n" +
+    "local function placesOf(policies, runs)\n" +
+    "local places = 0\n" +
+    "for _, policy in ipairs(policies) do\n" +
+    "places = places + (policy.algorithm.open and 2 * #runs or 1)\n" +
+    "end\n" +
+    "return places\n" +
+    "end\n" +
+    "local at = first\n" +
+    "for _ = 1, keys do\n" +
+    "local asked = plain and { 1, 1 } or readRuns()\n" +
+    "local told = #reply\n" +
+    "local fine, thrown = pcall(consumeKey, at, policies, asked)\n" +
+    "if not fine then\n" +
+    "local text = complaint(thrown)\n" +
+    "for place = told + 1, told + placesOf(policies, asked) do\n" +
+    "reply[place] = text\n" +
+    "end\n" +
+    "end\n" +
+    "at = at + #policies\n" +
+    "end\n" +
+    "return at\n" +
+    "end\n" +
+    "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
+    "if verb == \"consume\" then\n" +
+    "local at = 0\n" +
+    "while arguments < #ARGV do\n" +
+    "local policies = limiter()\n" +
+    "local count = #policies\n" +
+    "local only = policies[1]\n" +
+    "local keys = number()\n" +
+    "local plain = keys < 0\n" +
+    "local program = only.algorithm\n" +
+    "if plain and count == 1 and not program.open then\n" +
+    "local step, resetAt = program.step, program.resetAt\n" +
+    "local row = {}\n" +
+    "local newValue, newExpiry\n" +
+    "local told = #reply\n" +
+    "local values = call(\"MGET\", unpack(KEYS, at + 1, at - keys))\n" +
+    "for index = 1, -keys do\n" +
+    "local value = values[index]\n" +
+    "if value then\n" +
+    "reply[told + index] = fill(row, value)\n" +
+    "row.changed = false\n" +
+    "if step(row, now, now, now, 1, only) <= now or row.changed then\n" +
+    "call(\"SET\", KEYS[at + index], textOf(row), \"PX\", lifetime(resetAt(row, only)))\n" +
+    "end\n" +
+    "else\n" +
+    "if not newValue then\n" +
+    "fill(row, value)\n" +
+    "step(row, now, now, now, 1, only)\n" +
+    "newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))\n" +
+    "end\n" +
+    "reply[told + index] = not call(\"SET\", KEYS[at + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
+    "end\n" +
+    "end\n" +
+    "at = at - keys\n" +
+    "else\n" +
+    "at = consumeEach(at, policies, plain, math.abs(keys))\n" +
+    "end\n" +
+    "end\n" +
+    "return reply\n" +
+    "end\n" +
+    "local function isKnown(state)\n" +
+    "return state.was or (state.count or 0) > 0\n" +
     "end\n" +
     "local longestLine = 65536\n" +
     "local function hasLine(policies)\n" +
@@ -1005,128 +1138,7 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
-    "local reply = { now }\n" +
-    "local verb = ARGV[1]\n" +
-    "local function consume(states, policies, asked, cost)\n" +
-    "local granted = asked\n" +
-    "local starts = {}\n" +
-    "for index, policy in ipairs(policies) do\n" +
-    "local program = policy.algorithm\n" +
-    "starts[index] = program.step(states[index], now, now, -1, cost, policy)\n" +
-    "if starts[index] > now then\n" +
-    "granted = 0\n" +
-    "elseif asked > 1 then\n" +
-    "granted = math.min(granted, math.floor(program.remaining(states[index], now, policy) / cost))\n" +
-    "end\n" +
-    "end\n" +
-    "if granted > 0 then\n" +
-    "for index, policy in ipairs(policies) do\n" +
-    "local program = policy.algorithm\n" +
-    "program.step(states[index], now, now, now, cost * granted, policy)\n" +
-    "states[index].changed = true\n" +
-    "if granted < asked then\n" +
-    "starts[index] = program.step(states[index], now, now, -1, cost, policy)\n" +
-    "end\n" +
-    "end\n" +
-    "end\n" +
-    "return granted, starts\n" +
-    "end\n" +
-    "local function complaint(thrown)\n" +
-    "local text = type(thrown) == \"table\" and thrown.err or tostring(thrown)\n" +
-    "if type(thrown) == \"table\" and not match(text, \"WRONGTYPE\") then\n" +
-    "error(thrown, 0)\n" +
-    "end\n" +
-    "return \"!\" .. text\n" +
-    "end\n" +
-    "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
-    "local function consumeKey(at, policies, runs)\n" +
-    "local states = openAll(at, policies)\n" +
-    "for index = 1, #policies do\n" +
-    "reply[#reply + 1] = states[index].was\n" +
-    "end\n" +
-    "for run = 1, #runs, 2 do\n" +
-    "local granted, starts = consume(states, policies, runs[run + 1], runs[run])\n" +
-    "for index, policy in ipairs(policies) do\n" +
-    "if policy.algorithm.open then\n" +
-    "for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do\n" +
-    "reply[#reply + 1] = figure\n" +
-    "end\n" +
-    "end\n" +
-    "end\n" +
-    "end\n" +
-    "for index, policy in ipairs(policies) do\n" +
-    "if states[index].changed then\n" +
-    "save(states[index], policy)\n" +
-    "end\n" +
-    "end\n" +
-    "end\n" +
-    "local function readRuns()\n" +
-    "local runs = {}\n" +
-    "local more = true\n" +
-    "while more do\n" +
-    "local cost, asked = number(), number()\n" +
-    "more = asked < 0\n" +
-    "runs[#runs + 1] = cost\n" +
-    "runs[#runs + 1] = math.abs(asked)\n" +
-    "end\n" +
-    "return runs\n" +
-    "end\n" +
-    "local function placesOf(policies, runs)\n" +
-    "local places = 0\n" +
-    "for _, policy in ipairs(policies) do\n" +
-    "places = places + (policy.algorithm.open and 2 * #runs or 1)\n" +
-    "end\n" +
-    "return places\n" +
-    "end\n" +
-    "if verb == \"consume\" then\n" +
-    "local at = 0\n" +
-    "while arguments < #ARGV do\n" +
-    "local policies = limiter()\n" +
-    "local count = #policies\n" +
-    "local only = policies[1]\n" +
-    "local keys = number()\n" +
-    "local plain = keys < 0\n" +
-    "local program = only.algorithm\n" +
-    "if plain and count == 1 and not program.open then\n" +
-    "local step, resetAt = program.step, program.resetAt\n" +
-    "local row = {}\n" +
-    "local newValue, newExpiry\n" +
-    "local told = #reply\n" +
-    "local values = call(\"MGET\", unpack(KEYS, at + 1, at - keys))\n" +
-    "for index = 1, -keys do\n" +
-    "local value = values[index]\n" +
-    "if value then\n" +
-    "reply[told + index] = fill(row, value)\n" +
-    "row.changed = false\n" +
-    "if step(row, now, now, now, 1, only) <= now or row.changed then\n" +
-    "call(\"SET\", KEYS[at + index], textOf(row), \"PX\", lifetime(resetAt(row, only)))\n" +
-    "end\n" +
-    "else\n" +
-    "if not newValue then\n" +
-    "fill(row, value)\n" +
-    "step(row, now, now, now, 1, only)\n" +
-    "newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))\n" +
-    "end\n" +
-    "reply[told + index] = not call(\"SET\", KEYS[at + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
-    "end\n" +
-    "end\n" +
-    "at = at - keys\n" +
-    "else\n" +
-    "for _ = 1, math.abs(keys) do\n" +
-    "local runs = plain and { 1, 1 } or readRuns()\n" +
-    "local told = #reply\n" +
-    "local fine, thrown = pcall(consumeKey, at, policies, runs)\n" +
-    "if not fine then\n" +
-    "local text = complaint(thrown)\n" +
-    "for place = told + 1, told + placesOf(policies, runs) do\n" +
-    "reply[place] = text\n" +
-    "end\n" +
-    "end\n" +
-    "at = at + count\n" +
-    "end\n" +
-    "end\n" +
-    "end\n" +
-    "elseif verb == \"decide\" then\n" +
+    "if verb == \"decide\" then\n" +
     "local maxWait, name = number(), read()\n" +
     "local asks = {}\n" +
     "local start = now\n" +
@@ -1285,5 +1297,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "0301e1f612f65dda3e01ee657a48c37336f3dc20",
+  sha: "f51816555e6ac35712d2896f9784536a2497a361",
 };
