@@ -156,7 +156,8 @@ end
 local reply = { now }
 local verb = ARGV[1]
 
--- so many keys, whose rows are those after `at`; a function of its own, so that the common call does without the others
+-- So many keys, whose rows are those after `first`. Returns where they end, and what the server cannot do at present,
+-- which it can do for no key. A function of its own, so that the common call does without those inside it.
 local function consumeEach(first, policies, plain, keys)
   -- Asks every policy `asked` times at `cost`, and grants the first so many that all agree to. Many calls at one moment
   -- cost what one call of their sum does, so this is at most three steps however many are asked.
@@ -183,15 +184,6 @@ local function consumeEach(first, policies, plain, keys)
       end
     end
     return granted, starts
-  end
-
-  -- What an error says. What the server cannot do at present, it can do for no key; anything else is one key's own.
-  local function complaint(thrown)
-    local text = type(thrown) == "table" and thrown.err or tostring(thrown)
-    if type(thrown) == "table" and not match(text, "WRONGTYPE") then
-      error(thrown, 0)
-    end
-    return "!" .. text
   end
 
   -- all runs of one key, whose rows are those after `at`
@@ -244,9 +236,13 @@ local function consumeEach(first, policies, plain, keys)
     local told = #reply
     local fine, thrown = pcall(consumeKey, at, policies, asked)
     if not fine then
-      local text = complaint(thrown)
+      local text = type(thrown) == "table" and thrown.err or tostring(thrown)
+      local code = match(text, "%u%u%u+")
+      if code and code ~= "WRONGTYPE" then
+        return at, text
+      end
       for place = told + 1, told + placesOf(policies, asked) do
-        reply[place] = text
+        reply[place] = "!" .. text
       end
     end
     at = at + #policies
@@ -292,7 +288,11 @@ if verb == "consume" then
       end
       at = at - keys
     else
-      at = consumeEach(at, policies, plain, math.abs(keys))
+      local failed
+      at, failed = consumeEach(at, policies, plain, math.abs(keys))
+      if failed then
+        return redis.error_reply(failed)
+      end
     end
   end
   return reply

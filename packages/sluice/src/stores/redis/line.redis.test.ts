@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, describe, expect, inject, it } from "vitest";
+import type { Found } from "../../../../../scripts/servers.mjs";
+import { startPrivateServer } from "../../../test/faults/server.js";
 import { fixedWindow } from "../../algorithms/fixed-window/fixed-window.js";
 import { slidingCounter } from "../../algorithms/sliding-counter/sliding-counter.js";
 import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
@@ -228,6 +230,26 @@ describe("a key that holds something else", () => {
       expect(await limiter.peek("key")).toMatchObject({ allowed: true, remaining: 10 });
     },
   );
+
+  it("what the server can do for no key fails the call, and so counts against the server", async () => {
+    const own = await startPrivateServer(inject("program") as Found);
+    ends.push(() => own.stop());
+    const redis = new Redis(own.url);
+    ends.push(() => redis.disconnect());
+    await redis.replicaof("127.0.0.1", 1);
+    const store = redisStore(redis);
+    const limiter = rateLimiter(policy, { store, name: randomUUID(), timeout: "10s" });
+    ends.push(
+      () => store.close(),
+      () => limiter.close(),
+    );
+    const failures: unknown[] = [];
+    for (let call = 0; call < 6; call++) {
+      failures.push(await limiter.consume("key", { cost: 2 }).catch((error: unknown) => error));
+    }
+    expect(String(failures[0])).toContain("could not answer: READONLY");
+    expect(String(failures[5])).toContain("several times in a row");
+  });
 
   it("no policy has the key of a semaphore or of a line", async () => {
     const store = redisStore(client);

@@ -928,13 +928,6 @@ export const limiterScript: Script = {
     "end\n" +
     "return granted, starts\n" +
     "end\n" +
-    "local function complaint(thrown)\n" +
-    "local text = type(thrown) == \"table\" and thrown.err or tostring(thrown)\n" +
-    "if type(thrown) == \"table\" and not match(text, \"WRONGTYPE\") then\n" +
-    "error(thrown, 0)\n" +
-    "end\n" +
-    "return \"!\" .. text\n" +
-    "end\n" +
     "local function consumeKey(at, policies, runs)\n" +
     "local states = openAll(at, policies)\n" +
     "for index = 1, #policies do\n" +
@@ -980,9 +973,13 @@ export const limiterScript: Script = {
     "local told = #reply\n" +
     "local fine, thrown = pcall(consumeKey, at, policies, asked)\n" +
     "if not fine then\n" +
-    "local text = complaint(thrown)\n" +
+    "local text = type(thrown) == \"table\" and thrown.err or tostring(thrown)\n" +
+    "local code = match(text, \"%u%u%u+\")\n" +
+    "if code and code ~= \"WRONGTYPE\" then\n" +
+    "return at, text\n" +
+    "end\n" +
     "for place = told + 1, told + placesOf(policies, asked) do\n" +
-    "reply[place] = text\n" +
+    "reply[place] = \"!\" .. text\n" +
     "end\n" +
     "end\n" +
     "at = at + #policies\n" +
@@ -1024,7 +1021,11 @@ export const limiterScript: Script = {
     "end\n" +
     "at = at - keys\n" +
     "else\n" +
-    "at = consumeEach(at, policies, plain, math.abs(keys))\n" +
+    "local failed\n" +
+    "at, failed = consumeEach(at, policies, plain, math.abs(keys))\n" +
+    "if failed then\n" +
+    "return redis.error_reply(failed)\n" +
+    "end\n" +
     "end\n" +
     "end\n" +
     "return reply\n" +
@@ -1297,5 +1298,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "f51816555e6ac35712d2896f9784536a2497a361",
+  sha: "6fc68dc417b5c075963a9aa02cc528dfc76338c8",
 };
