@@ -119,6 +119,34 @@ describe("regression 5: a thousand callers who gave up leave the next caller's w
     expect(limiter.peekSync("key").retryAfter).toBe(retryAfter);
   });
 
+  it.each(kinds(1, second))("%s: the oldest first, one a turn", async (_, policy) => {
+    const { limiter } = bench(policy);
+    limiter.consumeSync("key");
+    const { retryAfter } = limiter.peekSync("key");
+    const signals = Array.from({ length: 20 }, () => new AbortController());
+    const calls = signals.map(({ signal }) => limiter.wait("key", { signal }).catch(() => {}));
+    for (const [index, controller] of signals.entries()) {
+      controller.abort();
+      await calls[index];
+    }
+    expect(limiter.peekSync("key").retryAfter).toBe(retryAfter);
+  });
+
+  it.each(kinds(1, second))("%s: while a reservation before them is settled", async (_, policy) => {
+    const { clock, limiter } = bench(policy);
+    const spared = rateLimiter(policy, { store: memoryStore({ clock }) });
+    const reservations = await Promise.all([limiter, spared].map((each) => each.reserve("key")));
+    const signals = Array.from({ length: 20 }, () => new AbortController());
+    const calls = signals.map(({ signal }) => limiter.wait("key", { signal }).catch(() => {}));
+    for (const reservation of reservations) await reservation.settle(3);
+    for (const [index, controller] of signals.entries()) {
+      controller.abort();
+      await calls[index];
+    }
+    expect(limiter.peekSync("key")).toEqual(spared.peekSync("key"));
+    await spared.close();
+  });
+
   it.each(kinds(1, second))("%s: of whom some stay", async (_, policy) => {
     const { clock, limiter } = bench(policy);
     limiter.consumeSync("key");

@@ -244,7 +244,7 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
         expect(lease.token).toBeGreaterThan(last);
         last = lease.token;
         await lease.release();
-        const key = `sluice:${name}:semaphore:{key}`;
+        const key = `sluice:${name}:%#semaphore:{key}`;
         // a key lives on for a while, and not for ever
         const ttl = await client.pttl(key);
         expect(ttl).toBeGreaterThan(60_000);
@@ -389,7 +389,7 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
       const { signal } = held;
       const next = gate.acquire("key");
       await waiting(gate, 1);
-      await (opened.client as Redis).del(`sluice:${name}:semaphore:{key}`);
+      await (opened.client as Redis).del(`sluice:${name}:%#semaphore:{key}`);
       // the one who holds learns that nobody knows of it, the one who waits that it must ask again
       await until(() => signal.aborted);
       expect(signal.reason).toBeInstanceOf(LeaseLostError);
@@ -411,7 +411,7 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
       const next = gate.acquire("key");
       await waiting(gate, 1);
       // the same state as if the clock had been five minutes ahead until now
-      const key = `sluice:${name}:semaphore:{key}`;
+      const key = `sluice:${name}:%#semaphore:{key}`;
       const ahead = (text: string): string => String(BigInt(text) + 300_000_000n);
       const moved = Object.entries(await client.hgetall(key)).map(([field, text]) => {
         const moments = field === "state" ? [0, 1, 7, 8] : field.startsWith("p:") ? [] : [0];

@@ -1,6 +1,7 @@
 import type { Decision } from "../core/decision.js";
 import { MaxWaitExceededError } from "../core/errors.js";
 import type { RateLimiter } from "../core/limiter.js";
+import { ruleOf } from "../core/policy.js";
 import type { Bench } from "./bench.js";
 import { check, checkSame, outcomeOf } from "./check.js";
 import type { Random } from "./random.js";
@@ -9,9 +10,12 @@ import type { Subject } from "./subjects.js";
 
 /** A wait that was granted and has not come yet. */
 interface Waiting {
+  /** µs since the beginning. */
+  readonly start: number;
   readonly settled: Promise<unknown>;
   readonly abort: () => void;
-  readonly undo: () => void;
+  /** Makes the models not know of it. */
+  readonly withdraw: () => void;
 }
 
 /** A limiter over some policies and the models that say what it has to answer, side by side. */
@@ -25,7 +29,11 @@ export class Play {
   readonly #now: number[];
   readonly #trace: string[] = [];
   readonly #start: string;
-  #newest: Waiting | undefined;
+  /** Those who wait, as the models know them, and those who were forgotten while they did. */
+  #waiting: Waiting[] = [];
+  #forgotten: Waiting[] = [];
+  /** µs since the beginning. */
+  #elapsed = 0;
   /** µs that the last refusal asked to wait. */
   #hint = 0;
 
@@ -48,11 +56,11 @@ export class Play {
   /** One call, one refusal, one step of the clock: whatever chance says. */
   async step(random: Random): Promise<void> {
     const dice = random.next();
-    if (dice < 0.4) await this.consume(this.#cost(random));
-    else if (dice < 0.5) await this.peek(this.#cost(random));
-    else if (dice < 0.62) await this.wait(this.#cost(random), random);
-    else if (dice < 0.66) await this.abort();
-    else if (dice < 0.7) await this.charge(this.#cost(random));
+    if (dice < 0.32) await this.consume(this.#cost(random));
+    else if (dice < 0.4) await this.peek(this.#cost(random));
+    else if (dice < 0.58) await this.wait(this.#cost(random), random);
+    else if (dice < 0.67) await this.abort(random);
+    else if (dice < 0.71) await this.charge(this.#cost(random));
     else if (dice < 0.77) await this.refund(this.#cost(random));
     else if (dice < 0.78) await this.reset();
     else await this.advance(this.#gap(random));
@@ -63,7 +71,6 @@ export class Play {
     const told = wait === 0 ? undefined : this.#told(cost, false);
     if (wait === 0) this.#grant(0, cost);
     else this.#hint = wait;
-    this.#newest = undefined;
     const decision = await this.limiter.consume(this.key, { cost });
     this.#compare(`consume ${cost}`, decision, told ?? this.#told(0, true));
     return decision;
@@ -78,7 +85,8 @@ export class Play {
   /** Charges a few limits at most: what a debt of centuries is cut to is no promise. */
   async charge(wanted: number): Promise<void> {
     const cost = Math.min(wanted, ...this.#subjects.map(({ policy }) => 5 * policy.limit));
-    this.#newest = undefined;
+    // a log keeps what is charged behind those who wait where it is, also when they give up
+    if (this.#subjects.some(isLogged)) this.#waiting = [];
     this.#models.forEach((model, index) => {
       model.charge(this.#at(index), cost);
     });
@@ -88,7 +96,6 @@ export class Play {
   /** Refunds where all that was granted has started: what else may come back is each algorithm's own affair. */
   async refund(cost: number): Promise<void> {
     if (this.#models.some((model, index) => model.latest > this.#at(index))) return;
-    this.#newest = undefined;
     this.#trace.push(`refund ${cost}`);
     this.#models.forEach((model, index) => {
       model.refund(this.#at(index), cost);
@@ -97,7 +104,9 @@ export class Play {
   }
 
   async reset(): Promise<void> {
-    this.#newest = undefined;
+    // a log takes a call of the same moment for the one that it has forgotten
+    if (!this.#subjects.every(isLogged)) this.#forgotten.push(...this.#waiting);
+    this.#waiting = [];
     this.#trace.push("reset");
     this.#subjects.forEach((subject, index) => {
       (this.#models as Model[])[index] = subject.model();
@@ -124,37 +133,39 @@ export class Play {
       this.#trace.push(`${what}: too far, ${wait}`);
       return;
     }
-    const marks = this.#models.map((model) => model.mark());
-    this.#grant(wait, cost);
+    const withdraw = this.#grant(wait, cost);
     this.#trace.push(`${what}: granted in ${wait}`);
     if (wait === 0) {
-      this.#newest = undefined;
       const outcome = await settled;
       check("value" in outcome, () => this.#fail(`${what}: refused`));
       this.#compare(what, outcome.value, this.#told(0, true));
       return;
     }
-    const undo = (): void => {
-      for (const mark of marks) mark();
-    };
     // whoever asks next sees it; the answer also shows that the store has heard of it before the clock is moved
     await this.peek(1);
-    this.#newest = { settled, abort: () => controller.abort(), undo };
+    this.#waiting.push({ start: this.#elapsed + wait, settled, abort: () => controller.abort(), withdraw });
   }
 
-  /** The newest wait gives up, if nothing has happened since. */
-  async abort(): Promise<void> {
-    const newest = this.#newest;
-    if (newest === undefined) return;
-    this.#newest = undefined;
-    newest.abort();
-    newest.undo();
-    await newest.settled;
-    this.#trace.push("abort");
+  /** Some who wait give up, in any order: one, or several in one turn of the event loop. */
+  async abort(random: Random): Promise<void> {
+    const leaving: Waiting[] = [];
+    for (let count = random.pick([1, 1, 1, 2, 3, 20]); count > 0; count--) {
+      const among = this.#forgotten.length > 0 && random.chance(0.2) ? this.#forgotten : this.#waiting;
+      if (among.length === 0) break;
+      const [each] = among.splice(random.whole(0, among.length - 1), 1) as [Waiting];
+      if (among === this.#waiting) each.withdraw();
+      this.#trace.push(`${among === this.#waiting ? "gave up" : "forgotten, gave up"} ${each.start}`);
+      leaving.push(each);
+    }
+    for (const each of leaving) each.abort();
+    await Promise.all(leaving.map(({ settled }) => settled));
+    if (leaving.length > 0) await this.peek(1);
   }
 
   async advance(micros: number): Promise<void> {
-    this.#newest = undefined;
+    this.#elapsed += micros;
+    this.#waiting = this.#waiting.filter(({ start }) => start > this.#elapsed);
+    this.#forgotten = this.#forgotten.filter(({ start }) => start > this.#elapsed);
     this.#trace.push(`+${micros}`);
     this.#now.forEach((now, index) => {
       this.#now[index] = now + micros;
@@ -171,12 +182,16 @@ export class Play {
     return Math.max(...this.#models.map((model, index) => model.start(this.#at(index), cost) - this.#at(index)));
   }
 
-  #grant(wait: number, cost: number): void {
-    this.#models.forEach((model, index) => {
+  /** The function returned makes it not have happened. */
+  #grant(wait: number, cost: number): () => void {
+    const withdrawals = this.#models.map((model, index) => {
       const at = this.#at(index) + wait;
       check(model.start(at, cost) === at, () => this.#fail(`the models disagree about ${cost} in ${wait}`));
-      model.grant(at, cost);
+      return model.grant(at, cost);
     });
+    return () => {
+      for (const withdraw of withdrawals) withdraw();
+    };
   }
 
   /** What the limiter has to say now: of a cost that was asked, or, when it was granted, of what is left. */
@@ -234,4 +249,8 @@ export class Play {
     const near = Math.max(0, (Number.isFinite(round) ? round : 0) + random.whole(-1, 1));
     return random.pick([0, 1, near, near, near, random.whole(0, tick), random.whole(0, window), 3 * window + near]);
   }
+}
+
+function isLogged({ policy }: Subject): boolean {
+  return ruleOf(policy).algorithm.logged === true;
 }

@@ -70,7 +70,7 @@ async function eventually(condition: () => boolean, about: () => string): Promis
   }
 }
 
-async function giveUpAtOnce(bench: Bench, random: Random): Promise<void> {
+async function giveUpAll(bench: Bench, random: Random): Promise<void> {
   const subject = anySubject(random);
   const [asked, spared] = [bench.limiter(subject.policy), bench.limiter(subject.policy)];
   for (const limiter of [asked, spared]) await limiter.consume("key", { cost: subject.policy.limit });
@@ -83,10 +83,24 @@ async function giveUpAtOnce(bench: Bench, random: Random): Promise<void> {
     if (each.start === 0) await spared.consume("key", { cost });
     else waiting.push(each);
   }
-  const inAnyOrder = waiting.map((each) => ({ each, at: random.next() })).toSorted((one, other) => one.at - other.at);
-  for (const { each } of inAnyOrder) each.abort();
+  const order = random.pick(["oldest first", "newest first", "in any order"]);
+  const leaving = waiting
+    .map((each, place) => ({
+      each,
+      at: order === "oldest first" ? place : order === "newest first" ? -place : random.next(),
+    }))
+    .toSorted((one, other) => one.at - other.at);
+  const atOnce = random.chance(0.3);
+  for (const { each } of leaving) {
+    each.abort();
+    if (!atOnce) await each.settled;
+  }
   await Promise.all(waiting.map(({ settled }) => settled));
-  checkSame(await state(asked, "key"), await state(spared, "key"), () => `${subject.about}: after all gave up at once`);
+  checkSame(
+    await state(asked, "key"),
+    await state(spared, "key"),
+    () => `${subject.about}: after all gave up ${order}, ${atOnce ? "at once" : "one by one"}`,
+  );
 }
 
 async function giveUpInAnyOrder(bench: Bench, random: Random): Promise<void> {
@@ -191,9 +205,9 @@ export const waitingLaws: readonly Law[] = [
       }),
   },
   {
-    name: "giving up: when all who wait give up at once, it is as if they had never asked",
+    name: "giving up: when all who wait give up, at once or one by one, in any order, it is as if they had never asked",
     moves: true,
-    holds: (bench) => cases(bench, 40, (random) => giveUpAtOnce(bench, random)),
+    holds: (bench) => cases(bench, 60, (random) => giveUpAll(bench, random)),
   },
   {
     name: "giving up: in any order, nobody who stays is moved or overtaken, and the bound holds",

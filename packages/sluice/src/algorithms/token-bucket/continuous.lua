@@ -54,15 +54,11 @@ local function spend(row, start, whole, part, p)
   row[PART] = tatPart
 end
 
-local function giveBack(row, now, stamp, cost, p)
+local function giveBack(row, now, cost, p)
   local tat, tatPart = row[TAT], row[PART]
   local whole, part = ticks(cost, p)
   row[TAT] = tat - whole - (part > tatPart and 1 or 0)
   row[PART] = tatPart - part + (part > tatPart and p[4] or 0)
-  if stamp == row[LATEST] and stamp > now then
-    row[LATEST] = math.max(0, earliestOf(row, p))
-    row[LEAST] = row[LEAST] - whole
-  end
   local least = row[LEAST]
   if row[LATEST] > now and row[TAT] < least then
     row[TAT] = math.min(tat, least)
@@ -124,7 +120,7 @@ return {
         row[LEAST] = math.min(row[LEAST] + whole + (part > 0 and 1 or 0), horizon)
       end
     else
-      giveBack(row, now, stamp, math.min(-delta, p[7]), p)
+      giveBack(row, now, math.min(-delta, p[7]), p)
     end
     if earliestOf(row, p) > now then
       row[SEEN] = math.max(now, 1)

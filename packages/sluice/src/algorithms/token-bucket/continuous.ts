@@ -93,7 +93,7 @@ export const continuous: Algorithm<ContinuousParameters> = {
         row[LEAST] = Math.min((row[LEAST] as number) + whole + (part > 0 ? 1 : 0), horizon);
       }
     } else {
-      giveBack(row, now, stamp, Math.min(-delta, p.mostCost), p);
+      giveBack(row, now, Math.min(-delta, p.mostCost), p);
     }
     // never 0, which would say that nothing lies ahead
     if (earliestOf(row, p) > now) row[SEEN] = Math.max(now, 1);
@@ -162,19 +162,15 @@ function earliestOf(row: Row, p: ContinuousParameters): number {
 
 /**
  * tat := tat - cost·tick. While others wait for starts ahead, those stand: what comes back beyond a full bucket before
- * the first of them is lost. When it is the latest that goes, the one before it is taken to start just in time.
+ * the first of them is lost.
  */
-function giveBack(row: Row, now: number, stamp: number, cost: number, p: ContinuousParameters): void {
+function giveBack(row: Row, now: number, cost: number, p: ContinuousParameters): void {
   const tat = row[TAT] as number;
   const tatPart = row[PART] as number;
   const whole = wholeTicks(cost, p);
   const part = partTicks(cost, p);
   row[TAT] = tat - whole - (part > tatPart ? 1 : 0);
   row[PART] = tatPart - part + (part > tatPart ? p.parts : 0);
-  if (stamp === row[LATEST] && stamp > now) {
-    row[LATEST] = Math.max(0, earliestOf(row, p));
-    row[LEAST] = (row[LEAST] as number) - whole;
-  }
   const least = row[LEAST] as number;
   if ((row[LATEST] as number) > now && row[TAT] < least) {
     row[TAT] = Math.min(tat, least);

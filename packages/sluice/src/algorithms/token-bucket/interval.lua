@@ -74,12 +74,10 @@ return {
 
   amend = function(row, clock, stamp, delta, p)
     local now = heal(row, clock, p)
-    local latest = row[LATEST]
-    local waiting = latest > now
+    local waiting = row[LATEST] > now
     local correction = delta > 0 and stamp ~= -1
     if waiting then
-      local change = (delta > 0 or stamp == latest) and delta or 0
-      row[LEAST] = math.max(0, math.min(row[LEAST] + change, p[5]))
+      row[LEAST] = math.min(row[LEAST] + math.max(0, delta), p[5])
     else
       row[SEEN] = 0
       row[LATEST] = 0

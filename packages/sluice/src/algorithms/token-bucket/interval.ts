@@ -65,14 +65,12 @@ export const interval: Algorithm<IntervalParameters> = {
     const now = heal(row, clock, p, answer);
     // a bucket does not know its grants: the caller says which are past correcting
     const delta = stamp === tooLate ? 0 : asked;
-    const latest = row[LATEST] as number;
-    const waiting = latest > now;
+    const waiting = (row[LATEST] as number) > now;
     // a correction counts from the moment of its grant: what has been refilled since then is refilled
     const correction = delta > 0 && stamp !== noStamp;
     if (waiting) {
       // those who wait keep their starts: what comes back beyond a full bucket before the first of them is lost
-      const change = delta > 0 || stamp === latest ? delta : 0;
-      row[LEAST] = Math.max(0, Math.min((row[LEAST] as number) + change, p.mostCost));
+      row[LEAST] = Math.min((row[LEAST] as number) + Math.max(0, delta), p.mostCost);
     } else {
       row[SEEN] = row[LATEST] = row[LEAST] = 0;
       if (!correction) advance(row, now, p);

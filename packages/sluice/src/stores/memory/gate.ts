@@ -19,6 +19,9 @@ const candidates = 16;
 /** A look grants nothing: no start is this early. */
 const never = -1;
 
+/** Happenings that a line remembers, at most: corrections come as fast as somebody makes them. */
+const longestLine = 65_536;
+
 /** Someone who waits for a start of a key. */
 export interface Place {
   readonly cost: number;
@@ -31,10 +34,20 @@ export interface Place {
   stands: boolean;
 }
 
-/** Those who wait for one key, oldest first; the rows before the first of them, and after the last. */
+/** A correction that those who stand in a line have seen. */
+interface Correction {
+  readonly delta: number;
+  readonly now: number;
+  readonly stamps: readonly number[] | undefined;
+}
+
+/**
+ * Those who wait for one key, and what was corrected meanwhile, oldest first; the rows before the first of them and after
+ * the last. While the rows are as the line left them, they can be made anew from those who stay.
+ */
 interface Line {
   readonly base: readonly Row[];
-  places: Place[];
+  events: (Place | Correction)[];
   after: readonly Row[];
 }
 
@@ -183,12 +196,16 @@ export class MemoryGate implements Gate {
     let slot = this.#find(key);
     const nothing = slot < 0 && (delta < 0 || stamps !== undefined);
     if (slot < 0 && !nothing) slot = this.#add(key);
+    const line = this.#lines.size === 0 ? undefined : this.#standing(key, slot, now);
     for (let index = 0; index < this.#parts.length; index++) {
       const part = this.#parts[index] as Rows;
       if (nothing) part.step(slot, now, now, never, 1, this.#answer);
       else part.amend(slot, now, stamps?.[index] ?? noStamp, delta, this.#answer);
       this.#note(index, now, now);
     }
+    if (line === undefined) return;
+    line.after = this.#parts.map((part) => part.copy(slot));
+    if (line.events.push({ delta, now, stamps }) > longestLine) this.#lines.delete(key);
   }
 
   /** The life of a key that is held. */
@@ -214,7 +231,7 @@ export class MemoryGate implements Gate {
   settle(key: string, delta: number, grant: Grant): void {
     const now = this.#clock.now();
     const holds = this.lives(grant.life);
-    const stamps = holds && this.#areStill(key, grant.after) ? grant.stamps : this.correctable(grant, now);
+    const stamps = holds && this.#areStill(this.#find(key), grant.after) ? grant.stamps : this.correctable(grant, now);
     if (holds && stamps.some((stamp) => stamp !== tooLate)) this.correct(key, delta, stamps);
     if (delta < 0) return;
     const owed = this.#parts.map((part, index) => {
@@ -230,12 +247,6 @@ export class MemoryGate implements Gate {
     });
   }
 
-  /** Nothing has happened to the rows of a key since they were copied; a log can tell by itself. */
-  #areStill(key: string, copies: readonly Row[]): boolean {
-    const slot = this.#find(key);
-    return this.#parts.every((part, index) => part.logged || part.isStill(slot, copies[index] as Row));
-  }
-
   /** The moments of a grant by which it can be corrected, where it can. */
   correctable({ stamps, resets }: Pick<Grant, "stamps" | "resets">, now: number): readonly number[] {
     return stamps.map((stamp, index) => ((resets[index] as number) > now ? stamp : tooLate));
@@ -248,15 +259,19 @@ export class MemoryGate implements Gate {
   }
 
   /**
-   * Takes a grant back that started at once, whose rows were `before` and became `after`. Where nothing has happened to a
-   * row since, it becomes what it was; otherwise the algorithm gives back what it can.
+   * Takes a grant back that started at once, whose rows were `before` and became `after`. Where nothing has happened
+   * since, they become what they were; otherwise the algorithm gives back what it can.
    */
   undo(key: string, cost: number, stamps: readonly number[], before: readonly Row[], after: readonly Row[]): void {
     const slot = this.#find(key);
     if (slot < 0) return;
+    if (!this.#areStill(slot, after)) {
+      this.correct(key, -cost, stamps);
+      return;
+    }
     this.#parts.forEach((part, index) => {
-      if (part.isStill(slot, after[index] as Row)) part.put(slot, before[index] as Row);
-      else part.amend(slot, this.#clock.now(), stamps[index] as number, -cost, this.#answer);
+      if (part.logged) part.amend(slot, this.#clock.now(), stamps[index] as number, -cost, this.#answer);
+      else part.put(slot, before[index] as Row);
     });
   }
 
@@ -271,16 +286,16 @@ export class MemoryGate implements Gate {
   ): Place {
     const known = this.#lines.get(key);
     const goesOn = known !== undefined && this.#parts.every((part, index) => sameRow(part, known.after, before, index));
-    const line = goesOn ? known : { base: before, places: [], after };
-    if (!goesOn) this.#lines.set(key, line);
+    const line = goesOn && liesAhead(known, now) ? known : { base: before, events: [], after };
+    if (line !== known) this.#lines.set(key, line);
     const place: Place = { cost, now, stamps, line, stands: true };
-    line.places.push(place);
     line.after = after;
-    // those who have started become part of what was before
-    const started = line.places.findIndex((each) => each.stamps.some((stamp) => stamp > now));
-    for (const each of line.places.splice(0, started)) {
+    line.events.push(place);
+    // what lies before the first who has not started becomes part of what was before
+    const over = line.events.findIndex((each) => isAhead(each, now));
+    for (const each of line.events.splice(0, over)) {
       this.#replay(line.base, each);
-      each.line = undefined;
+      if ("line" in each) each.line = undefined;
     }
     return place;
   }
@@ -292,15 +307,20 @@ export class MemoryGate implements Gate {
   leave(key: string, place: Place): void {
     if (!place.stands) return;
     place.stands = false;
+    const { cost, stamps } = place;
     const slot = this.#index.find(key, this.#index.hash(key));
     const line = this.#lines.get(key);
-    const inLine = line !== undefined && place.line === line;
+    const isIn = line !== undefined && place.line === line;
+    if (slot < 0) return;
+    if (!isIn || !this.#areStill(slot, line.after)) {
+      // whose start lies ahead and who stands in no line has been forgotten: he has nothing to give back
+      if (isIn || !isAhead(place, this.#clock.now())) this.correct(key, -cost, stamps);
+      return;
+    }
     this.#parts.forEach((part, index) => {
       // a log knows every call by its start, and needs no line
-      if (inLine && part.isStill(slot, line.after[index] as Row)) return;
-      if (slot >= 0) part.amend(slot, this.#clock.now(), place.stamps[index] as number, -place.cost, this.#answer);
+      if (part.logged) part.amend(slot, this.#clock.now(), stamps[index] as number, -cost, this.#answer);
     });
-    if (!inLine) return;
     this.#torn.add(key);
     this.#lastKey = undefined;
   }
@@ -393,22 +413,36 @@ export class MemoryGate implements Gate {
   #mend(key: string, slot: number): void {
     const line = this.#lines.get(key);
     if (line === undefined) return;
-    line.places = line.places.filter(({ stands }) => stands);
+    line.events = line.events.filter((each) => !("line" in each) || each.stands);
     const rows = line.base.map((row) => row.slice());
-    for (const place of line.places) this.#replay(rows, place);
+    for (const each of line.events) this.#replay(rows, each);
     this.#parts.forEach((part, index) => {
-      if (part.isStill(slot, line.after[index] as Row)) part.put(slot, rows[index] as Row);
+      if (!part.logged) part.put(slot, rows[index] as Row);
     });
     line.after = rows;
-    if (line.places.length === 0) this.#lines.delete(key);
+    if (!line.events.some((each) => "line" in each)) this.#lines.delete(key);
   }
 
-  /** Grants a place again, on rows of its own, the start that it has. */
-  #replay(rows: readonly Row[], { stands, now, stamps, cost }: Place): void {
+  /** Lets a place have its start again, or a correction happen again, on other rows. */
+  #replay(rows: readonly Row[], event: Place | Correction): void {
     this.#parts.forEach((part, index) => {
-      if (!stands || part.logged) return;
-      part.replay(rows[index] as Row, now, stamps[index] as number, cost, this.#answer);
+      const row = rows[index] as Row;
+      const stamp = event.stamps?.[index] ?? noStamp;
+      if (part.logged) return;
+      if (!("line" in event)) part.amendCopy(row, event.now, stamp, event.delta, this.#answer);
+      else if (event.stands) part.stepCopy(row, event.now, stamp, event.cost, this.#answer);
     });
+  }
+
+  /** The line of a key in which somebody's start lies ahead, if nothing but what it knows of has happened to the rows. */
+  #standing(key: string, slot: number, now: number): Line | undefined {
+    const line = this.#lines.get(key);
+    return line !== undefined && this.#areStill(slot, line.after) && liesAhead(line, now) ? line : undefined;
+  }
+
+  /** Nothing has happened to the rows of a key since they were copied; of a log, nobody can say. */
+  #areStill(slot: number, copies: readonly Row[]): boolean {
+    return this.#parts.every((part, index) => part.logged || part.isStill(slot, copies[index] as Row));
   }
 
   /** Adds the key that `#find` has just missed. */
@@ -441,7 +475,7 @@ export class MemoryGate implements Gate {
     if (this.#lastKey === key) this.#lastKey = undefined;
     if (this.#newcomer === key) this.#newcomer = undefined;
     // what was granted to those who wait has been forgotten with the key: they have nothing to give back
-    for (const place of this.#lines.get(key)?.places ?? []) place.stands = false;
+    for (const each of this.#lines.get(key)?.events ?? []) if ("line" in each) each.stands = false;
     this.#lines.delete(key);
     this.#torn.delete(key);
   }
@@ -476,4 +510,15 @@ export class MemoryGate implements Gate {
 
 function sameRow(part: Rows, one: readonly Row[], other: readonly Row[], index: number): boolean {
   return part.logged || (one[index] as Row).every((number, column) => number === other[index]?.[column]);
+}
+
+/** A place whose start has not come. */
+function isAhead(event: Place | Correction, now: number): boolean {
+  return "line" in event && event.stands && event.stamps.some((stamp) => stamp > now);
+}
+
+/** Somebody in the line has not started; starts never decrease, so the last of them tells. */
+function liesAhead(line: Line, now: number): boolean {
+  const last = line.events.findLast((each) => "line" in each && each.stands);
+  return last !== undefined && isAhead(last, now);
 }

@@ -61,9 +61,14 @@ export class Rows {
     this.#save(slot, true);
   }
 
-  /** The algorithm's `step` on a copy of a row, without a log. */
-  replay(row: Row, now: number, start: number, cost: number, answer: Answer): void {
-    this.#algorithm.step(row, noLog, now, start, start, cost, this.#parameters, answer);
+  /** On a copy of a row, without a log: what was granted is granted again, from `start` on. */
+  stepCopy(row: Row, now: number, start: number, cost: number, answer: Answer): void {
+    this.#algorithm.step(row, noLog, now, start, Number.MAX_SAFE_INTEGER, cost, this.#parameters, answer);
+  }
+
+  /** On a copy of a row, without a log: the algorithm's `amend`. */
+  amendCopy(row: Row, now: number, stamp: number, delta: number, answer: Answer): void {
+    this.#algorithm.amend(row, noLog, now, stamp, delta, this.#parameters, answer);
   }
 
   /**
@@ -81,9 +86,8 @@ export class Rows {
     return this.#row.slice();
   }
 
-  /** Nothing has happened to a row since it was copied; of a log, nobody can say. */
+  /** Nothing has happened to a row since it was copied. */
   isStill(slot: number, copy: Row): boolean {
-    if (this.logged) return false;
     this.#load(slot);
     return this.#row.every((number, column) => number === copy[column]);
   }

@@ -7,6 +7,7 @@ import type { Link } from "./link.js";
 import type { Taken } from "./lots.js";
 import {
   checkedReply,
+  complaintOf,
   figuresPerLog,
   type LogFigures,
   loadRow,
@@ -305,6 +306,12 @@ function runEnd(callers: readonly Caller[], from: number): number {
   return to;
 }
 
+function runsOf(callers: readonly Caller[]): number {
+  let runs = 0;
+  for (let from = 0; from < callers.length; from = runEnd(callers, from)) runs += 1;
+  return runs;
+}
+
 /** Reads the rows of one key, runs the steps again for each caller in order, and hands out the answers. */
 function answerKey(
   gate: RedisGate,
@@ -316,6 +323,11 @@ function answerKey(
   sent: number,
 ): number {
   const { parts, policies } = gate;
+  const complaint = complaintOf(reply[start]);
+  if (complaint !== undefined) {
+    for (const { reject } of callers) reject(complaint);
+    return start + gate.figures + (runsOf(callers) - 1) * gate.figuresPerRun;
+  }
   let at = start;
   for (const part of parts) if (!part.logged) loadRow(part.row, textOf(reply[at++]));
   const only = parts[0] as Part;

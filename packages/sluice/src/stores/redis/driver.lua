@@ -1,19 +1,23 @@
 -- The one script of the Redis store: reads rows, runs the steps in order, writes back what changed.
 --
--- KEYS: the rows of the asks, in order; for each ask one key for each policy of its limiter. All in one slot.
+-- KEYS: the rows of the asks, in order; for each ask one key for each policy of its limiter, and, for every verb but
+--   `consume` and a `decide` that may not wait, the key of its line. All in one slot.
 -- ARGV: a verb, the moment (µs; 0 for the server's own clock), then what the verb reads. A limiter is written in
 --   JSON, as a list of its policies, each a list of its parameters and, last, its algorithm.
 --   consume  sections, one a limiter: limiter, number of keys (negative: each is asked once, at a cost of 1), then for
 --            each key its runs: cost and count (asked `count` times), the count negative when another run follows
---   decide   longest wait (-1 to look only), shortest wait, number of asks, for each: cost, limiter; all are granted, or
---            none
+--   decide   longest wait (-1 to look only), shortest wait, name of the place in a line, number of asks, for each: cost,
+--            limiter; all are granted, or none
 --   amend    delta, limiter, for each policy the moment of the grant that is corrected, or -1
 --   undo     cost, limiter, for each policy: the row before the grant, the row after it, the moment of the grant
+--   leave    limiter, number of those who give up, for each: name of the place, cost, for each policy the moment
 -- Returns the moment, then for each key: the row as it was (false when there was none), from which the caller's twin of
 --   the step derives the answers; or, where an algorithm keeps a log, for each run four numbers: granted, wait (-1 for
 --   never), remaining, reset.
 --
--- Nothing is written before everything that could fail has been read. Every key that is written expires.
+-- Of each key, and of all keys of one decision, everything that could fail is read before anything is written. A key
+-- of `consume` that fails spoils no other: all that the reply says of it is "!" and why. Every key that is written
+-- expires.
 -- luacheck: read globals newAlgorithm
 local arguments = 2
 local function read()
@@ -54,34 +58,56 @@ local function limiter()
   return policies
 end
 
-local call, format, match, tonumber = redis.call, string.format, string.match, tonumber
+local call, format, match, gmatch, tonumber = redis.call, string.format, string.match, string.gmatch, tonumber
 
 -- in ms, as text: Redis writes numbers out more slowly, and would round this one
 local function lifetime(resetAt)
   return format("%d", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)
 end
 
--- What a row says in text: its columns, without the zeros at the end. Most have one or two.
+local largest = 9007199254740991
+
+-- What a row says in text: its columns, without the zeros at the end. Most have one or two. Returns the text, or false
+-- for what is no row, which counts as none.
 local function fill(row, value)
   local one = tonumber(value)
   row[1], row[2], row[3], row[4], row[5] = one or 0, 0, 0, 0, 0
-  if value and not one then
-    local first, second = match(value, "^(%d+) (%d+)$")
-    if first then
-      row[1], row[2] = tonumber(first), tonumber(second)
-    else
-      local column = 0
-      for text in string.gmatch(value, "%S+") do
-        column = column + 1
-        row[column] = tonumber(text) or 0
-      end
+  if one then
+    if one >= 0 and one <= largest and one % 1 == 0 then
+      return value
     end
+    row[1] = 0
+    return false
   end
-  return row
+  if not value then
+    return false
+  end
+  local first, second = match(value, "^(%d+) (%d+)$")
+  if first then
+    first, second = tonumber(first), tonumber(second)
+    if first <= largest and second <= largest then
+      row[1], row[2] = first, second
+      return value
+    end
+    return false
+  end
+  local column = 0
+  for text in gmatch(value, "%S+") do
+    column = column + 1
+    local figure = match(text, "^%d+$") and tonumber(text)
+    if column > 5 or not figure or figure > largest then
+      row[1], row[2], row[3], row[4], row[5] = 0, 0, 0, 0, 0
+      return false
+    end
+    row[column] = figure
+  end
+  return value
 end
 
 local function newRow(key, value)
-  return fill({ 0, 0, 0, 0, 0, key = key, was = value }, value)
+  local row = { key = key }
+  row.was = fill(row, value)
+  return row
 end
 
 local function open(key, policy)
@@ -89,16 +115,24 @@ local function open(key, policy)
   if program.open then
     return program.open(key, policy)
   end
-  return newRow(key, redis.call("GET", key))
+  return newRow(key, call("GET", key))
+end
+
+-- the rows of one ask, whose keys follow the one at `at`
+local function openAll(at, policies)
+  local states = {}
+  for index, policy in ipairs(policies) do
+    states[index] = open(KEYS[at + index], policy)
+  end
+  return states
 end
 
 local formats = { "%d", "%d %d", "%d %d %d", "%d %d %d %d", "%d %d %d %d %d" }
 
--- what is kept of a row, and for how long
-local function written(row, resetAt)
+local function textOf(row)
   local one, two, three, four, five = row[1], row[2], row[3], row[4], row[5]
   local columns = five ~= 0 and 5 or four ~= 0 and 4 or three ~= 0 and 3 or two ~= 0 and 2 or 1
-  return format(formats[columns], one, two, three, four, five), lifetime(resetAt)
+  return format(formats[columns], one, two, three, four, five)
 end
 
 local function save(state, policy)
@@ -107,8 +141,7 @@ local function save(state, policy)
   if program.save then
     program.save(state, lifetime(resetAt))
   else
-    local value, expiry = written(state, resetAt)
-    call("SET", state.key, value, "PX", expiry)
+    call("SET", state.key, textOf(state), "PX", lifetime(resetAt))
   end
 end
 
@@ -123,32 +156,101 @@ end
 local reply = { now }
 local verb = ARGV[1]
 
--- Asks every policy `asked` times at `cost`, and grants the first so many that all agree to. Many calls at one moment
--- cost what one call of their sum does, so this is at most three steps however many are asked.
-local function consume(states, policies, asked, cost)
-  local granted = asked
-  local starts = {}
-  for index, policy in ipairs(policies) do
-    local program = policy.algorithm
-    starts[index] = program.step(states[index], now, now, -1, cost, policy)
-    if starts[index] > now then
-      granted = 0
-    elseif asked > 1 then
-      granted = math.min(granted, math.floor(program.remaining(states[index], now, policy) / cost))
-    end
-  end
-  if granted > 0 then
+-- So many keys, whose rows are those after `first`. Returns where they end, and what the server cannot do at present,
+-- which it can do for no key. A function of its own, so that the common call does without those inside it.
+local function consumeEach(first, policies, plain, keys)
+  -- Asks every policy `asked` times at `cost`, and grants the first so many that all agree to. Many calls at one moment
+  -- cost what one call of their sum does, so this is at most three steps however many are asked.
+  local function consume(states, policies, asked, cost)
+    local granted = asked
+    local starts = {}
     for index, policy in ipairs(policies) do
       local program = policy.algorithm
-      program.step(states[index], now, now, now, cost * granted, policy)
-      states[index].changed = true
-      if granted < asked then
-        starts[index] = program.step(states[index], now, now, -1, cost, policy)
+      starts[index] = program.step(states[index], now, now, -1, cost, policy)
+      if starts[index] > now then
+        granted = 0
+      elseif asked > 1 then
+        granted = math.min(granted, math.floor(program.remaining(states[index], now, policy) / cost))
+      end
+    end
+    if granted > 0 then
+      for index, policy in ipairs(policies) do
+        local program = policy.algorithm
+        program.step(states[index], now, now, now, cost * granted, policy)
+        states[index].changed = true
+        if granted < asked then
+          starts[index] = program.step(states[index], now, now, -1, cost, policy)
+        end
+      end
+    end
+    return granted, starts
+  end
+
+  -- all runs of one key, whose rows are those after `at`
+  local function consumeKey(at, policies, runs)
+    local states = openAll(at, policies)
+    for index = 1, #policies do
+      reply[#reply + 1] = states[index].was
+    end
+    for run = 1, #runs, 2 do
+      local granted, starts = consume(states, policies, runs[run + 1], runs[run])
+      for index, policy in ipairs(policies) do
+        if policy.algorithm.open then
+          for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do
+            reply[#reply + 1] = figure
+          end
+        end
+      end
+    end
+    for index, policy in ipairs(policies) do
+      if states[index].changed then
+        save(states[index], policy)
       end
     end
   end
-  return granted, starts
+
+  local function readRuns()
+    local runs = {}
+    local more = true
+    while more do
+      local cost, asked = number(), number()
+      more = asked < 0
+      runs[#runs + 1] = cost
+      runs[#runs + 1] = math.abs(asked)
+    end
+    return runs
+  end
+
+  -- how many places of the reply one key has
+  local function placesOf(policies, runs)
+    local places = 0
+    for _, policy in ipairs(policies) do
+      places = places + (policy.algorithm.open and 2 * #runs or 1)
+    end
+    return places
+  end
+
+  local at = first
+  for _ = 1, keys do
+    local asked = plain and { 1, 1 } or readRuns()
+    local told = #reply
+    local fine, thrown = pcall(consumeKey, at, policies, asked)
+    if not fine then
+      local text = type(thrown) == "table" and thrown.err or tostring(thrown)
+      local code = match(text, "%u%u%u+")
+      if code and code ~= "WRONGTYPE" then
+        return at, text
+      end
+      for place = told + 1, told + placesOf(policies, asked) do
+        reply[place] = "!" .. text
+      end
+    end
+    at = at + #policies
+  end
+  return at
 end
+
+local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
 
 if verb == "consume" then
   local at = 0
@@ -168,72 +270,198 @@ if verb == "consume" then
       local values = call("MGET", unpack(KEYS, at + 1, at - keys))
       for index = 1, -keys do
         local value = values[index]
-        reply[told + index] = value
-        if value or not newValue then
+        if value then
+          reply[told + index] = fill(row, value)
           row.changed = false
-          if step(fill(row, value), now, now, now, 1, only) <= now or row.changed then
-            local text, expiry = written(row, resetAt(row, only))
-            call("SET", KEYS[at + index], text, "PX", expiry)
-            if not value then
-              newValue, newExpiry = text, expiry
-            end
+          if step(row, now, now, now, 1, only) <= now or row.changed then
+            call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only)))
           end
         else
-          call("SET", KEYS[at + index], newValue, "PX", newExpiry)
+          if not newValue then
+            fill(row, value)
+            step(row, now, now, now, 1, only)
+            newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))
+          end
+          -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
+          reply[told + index] = not call("SET", KEYS[at + index], newValue, "PX", newExpiry, "NX") and foreign
         end
       end
       at = at - keys
     else
-      for _ = 1, math.abs(keys) do
-        local states = {}
-        for index = 1, count do
-          states[index] = open(KEYS[at + index], policies[index])
-          reply[#reply + 1] = states[index].was
-        end
-        local more = true
-        while more do
-          local cost = plain and 1 or number()
-          local asked = plain and 1 or number()
-          more = asked < 0
-          local granted, starts = consume(states, policies, math.abs(asked), cost)
-          for index, policy in ipairs(policies) do
-            if policy.algorithm.open then
-              for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do
-                reply[#reply + 1] = figure
-              end
-            end
-          end
-        end
-        for index, policy in ipairs(policies) do
-          if states[index].changed then
-            save(states[index], policy)
-          end
-        end
-        at = at + count
+      local failed
+      at, failed = consumeEach(at, policies, plain, math.abs(keys))
+      if failed then
+        return redis.error_reply(failed)
       end
     end
   end
-elseif verb == "decide" then
-  local maxWait = number()
+  return reply
+end
+
+local function isKnown(state)
+  return state.was or (state.count or 0) > 0
+end
+
+-- Those who wait for a key stand in a line, so that whoever gives up leaves the key as if he had never asked. It is a
+-- list: the rows before the first of them, the rows after the last, the latest start, then what has happened in
+-- between, oldest first. That is a place, "name now cost start", or a correction, "* now delta moment ...". While the
+-- rows are as the line left them, they can be made anew from those who stay. A log knows each call by its start and
+-- needs no line; its row is "-" there.
+local longestLine = 65536
+
+local function hasLine(policies)
+  for _, policy in ipairs(policies) do
+    if not policy.algorithm.open then
+      return true
+    end
+  end
+  return false
+end
+
+local function readLine(key, policies, last)
+  return hasLine(policies) and call("LRANGE", key, 0, last) or {}
+end
+
+local function rowsText(states, policies)
+  local texts = {}
+  for index, policy in ipairs(policies) do
+    texts[index] = policy.algorithm.open and "-" or textOf(states[index])
+  end
+  return table.concat(texts, ",")
+end
+
+local function rowsOf(text)
+  local rows = {}
+  for row in gmatch(text, "[^,]+") do
+    rows[#rows + 1] = newRow(nil, row)
+  end
+  return rows
+end
+
+-- somebody's start lies ahead, and nothing but what the line knows of has happened to the rows
+local function stands(line, states, policies)
+  return line[2] == rowsText(states, policies) and tonumber(line[3]) > now
+end
+
+-- the start of a place; 0 for a correction
+local function startOf(event)
+  return match(event, "^%*") and 0 or tonumber(match(event, "%d+$"))
+end
+
+-- lets a place or a correction happen again
+local function replay(rows, policies, event)
+  local name, moment, cost, rest = match(event, "^(%S+) (%d+) (%-?%d+) (.*)$")
+  moment, cost = tonumber(moment), tonumber(cost)
+  local stamps = gmatch(rest, "%S+")
+  local start = name ~= "*" and tonumber(rest)
+  for index, policy in ipairs(policies) do
+    local program = policy.algorithm
+    local stamp = start or tonumber(stamps())
+    if start and not program.open then
+      program.step(rows[index], moment, start, largest, cost, policy)
+    elseif not program.open then
+      program.amend(rows[index], moment, stamp, cost, policy)
+    end
+  end
+end
+
+local function expire(key, states, policies)
+  local resetAt = 0
+  for index, policy in ipairs(policies) do
+    resetAt = math.max(resetAt, policy.algorithm.resetAt(states[index], policy))
+  end
+  call("PEXPIRE", key, lifetime(resetAt))
+end
+
+-- puts someone into the line, whose rows were `before`; those who have started become part of what was before
+local function enter(key, line, before, name, cost, start, states, policies)
+  local first = 3
+  if line[2] == before and tonumber(line[3]) > now then
+    local event = line[4]
+    local rows = rowsOf(line[1])
+    while event and startOf(event) <= now do
+      replay(rows, policies, event)
+      first = first + 1
+      event = call("LINDEX", key, first)
+    end
+    before = rowsText(rows, policies)
+    call("LTRIM", key, first, -1)
+  else
+    call("DEL", key)
+  end
+  call("LPUSH", key, format("%d", start), rowsText(states, policies), before)
+  call("RPUSH", key, format("%s %d %d %d", name, now, cost, start))
+  expire(key, states, policies)
+end
+
+local function correctionOf(delta, stamps)
+  local texts = {}
+  for index, stamp in ipairs(stamps) do
+    texts[index] = format("%d", stamp)
+  end
+  return format("* %d %d %s", now, delta, table.concat(texts, " "))
+end
+
+-- a correction that those who stand in the line have seen
+local function record(key, delta, stamps, states, policies)
+  call("LSET", key, 1, rowsText(states, policies))
+  if call("RPUSH", key, correctionOf(delta, stamps)) > longestLine then
+    call("DEL", key)
+  else
+    expire(key, states, policies)
+  end
+end
+
+local function correct(state, policy, stamp, delta)
+  -- only a penalty makes a key known that was not
+  if isKnown(state) or (delta > 0 and stamp == -1) then
+    policy.algorithm.amend(state, now, stamp, delta, policy)
+    state.amended = true
+  end
+end
+
+-- what was amended; a row that says nothing any more is no row
+local function saveAmended(states, policies)
+  for index, policy in ipairs(policies) do
+    local state = states[index]
+    if state.amended then
+      if not policy.algorithm.open and textOf(state) == "0" then
+        call("DEL", state.key)
+      else
+        save(state, policy)
+      end
+    end
+  end
+end
+
+if verb == "decide" then
+  local maxWait, shortest, name = number(), number(), read()
   local asks = {}
-  local start = now + number()
+  local start = now + shortest
   local at = 0
   for index = 1, number() do
-    local ask = { cost = number(), policies = limiter(), states = {}, starts = {} }
+    local ask = { cost = number(), policies = limiter(), starts = {} }
+    ask.states = openAll(at, ask.policies)
     for place, policy in ipairs(ask.policies) do
-      local state = open(KEYS[at + place], policy)
-      local own = policy.algorithm.step(state, now, now, -1, ask.cost, policy)
-      ask.states[place] = state
+      local own = policy.algorithm.step(ask.states[place], now, now, -1, ask.cost, policy)
       ask.starts[place] = own
       start = math.max(start, own)
     end
     at = at + #ask.policies
+    if maxWait > 0 then
+      at = at + 1
+      ask.key = KEYS[at]
+      ask.line = readLine(ask.key, ask.policies, 3)
+    end
     asks[index] = ask
   end
   local granted = start <= now + maxWait and start < math.huge
   for _, ask in ipairs(asks) do
-    for place, policy in ipairs(ask.policies) do
-      local state = ask.states[place]
+    local states, policies = ask.states, ask.policies
+    local waits = granted and start > now and hasLine(policies)
+    local before = waits and rowsText(states, policies)
+    for place, policy in ipairs(policies) do
+      local state = states[place]
       if granted then
         policy.algorithm.step(state, now, start, start, ask.cost, policy)
       end
@@ -249,40 +477,117 @@ elseif verb == "decide" then
         reply[#reply + 1] = state.was
       end
     end
+    if waits then
+      enter(ask.key, ask.line, before, name, ask.cost, start, states, policies)
+    end
   end
 elseif verb == "amend" then
-  local delta = number()
-  for index, policy in ipairs(limiter()) do
-    local state = open(KEYS[index], policy)
-    policy.stamp = number()
-    -- only a penalty makes a key known that was not
-    local known = state.was or (state.count or 0) > 0
-    if known or (delta > 0 and policy.stamp == -1) then
-      policy.algorithm.amend(state, now, policy.stamp, delta, policy)
-      save(state, policy)
-    end
+  local delta, policies, stamps = number(), limiter(), {}
+  local key = KEYS[#policies + 1]
+  local states = openAll(0, policies)
+  local standing = stands(readLine(key, policies, 2), states, policies)
+  for index, policy in ipairs(policies) do
+    local state = states[index]
+    stamps[index] = number()
+    reply[#reply + 1] = state.was
+    correct(state, policy, stamps[index], delta)
     if policy.algorithm.open then
       for _, figure in ipairs({ report(state, policy, 1, now, now) }) do
         reply[#reply + 1] = figure
       end
-    else
-      reply[#reply + 1] = state.was
     end
   end
+  saveAmended(states, policies)
+  if standing then
+    record(key, delta, stamps, states, policies)
+  end
 elseif verb == "undo" then
-  local cost = number()
-  for index, policy in ipairs(limiter()) do
-    local state = open(KEYS[index], policy)
-    local before, after, stamp = read(), read(), number()
-    if state.was and state.was == after then
-      if before == "" then
-        redis.call("DEL", KEYS[index])
-      else
-        save(newRow(state.key, before), policy)
+  local cost, policies, befores, stamps = number(), limiter(), {}, {}
+  local key = KEYS[#policies + 1]
+  local states = openAll(0, policies)
+  local standing = stands(readLine(key, policies, 2), states, policies)
+  local still = true
+  for index, policy in ipairs(policies) do
+    befores[index] = read()
+    local after = read()
+    stamps[index] = number()
+    still = still and (policy.algorithm.open or states[index].was == after)
+  end
+  for index, policy in ipairs(policies) do
+    if still and not policy.algorithm.open then
+      fill(states[index], befores[index])
+      states[index].amended = true
+    else
+      correct(states[index], policy, stamps[index], -cost)
+    end
+  end
+  saveAmended(states, policies)
+  if standing and not still then
+    record(key, -cost, stamps, states, policies)
+  end
+elseif verb == "leave" then
+  local policies = limiter()
+  local key = KEYS[#policies + 1]
+  local states = openAll(0, policies)
+  local line = readLine(key, policies, -1)
+  local whole = line[2] == rowsText(states, policies)
+  local leavers, byName = {}, {}
+  for index = 1, number() do
+    local leaver = { name = read(), cost = number(), stamps = {} }
+    for place = 1, #policies do
+      leaver.stamps[place] = number()
+      leaver.ahead = leaver.ahead or leaver.stamps[place] > now
+    end
+    leavers[index] = leaver
+    byName[leaver.name] = leaver
+  end
+  local events, newest = {}, 0
+  local rows = whole and rowsOf(line[1])
+  for index = 4, #line do
+    local event = line[index]
+    local leaver = byName[match(event, "^%S+")]
+    if leaver then
+      leaver.found = true
+    else
+      events[#events + 1] = event
+      newest = math.max(newest, startOf(event))
+      if whole then
+        replay(rows, policies, event)
       end
-    elseif state.was or (state.count or 0) > 0 then
-      policy.algorithm.amend(state, now, stamp, -cost, policy)
-      save(state, policy)
+    end
+  end
+  for index, policy in ipairs(policies) do
+    if whole and not policy.algorithm.open then
+      local state = states[index]
+      for column = 1, 5 do
+        state[column] = rows[index][column]
+      end
+      state.amended = true
+    end
+  end
+  for _, leaver in ipairs(leavers) do
+    local inLine = whole and leaver.found
+    -- whose start lies ahead and who stands in no line has been forgotten with the key: he has nothing to give back
+    if leaver.found or not leaver.ahead or not hasLine(policies) then
+      for index, policy in ipairs(policies) do
+        if policy.algorithm.open or not inLine then
+          correct(states[index], policy, leaver.stamps[index], -leaver.cost)
+        end
+      end
+      if whole and not inLine then
+        events[#events + 1] = correctionOf(-leaver.cost, leaver.stamps)
+      end
+    end
+  end
+  saveAmended(states, policies)
+  if whole then
+    call("DEL", key)
+    if newest > now then
+      call("RPUSH", key, line[1], rowsText(states, policies), format("%d", newest))
+      for from = 1, #events, 1000 do
+        call("RPUSH", key, unpack(events, from, math.min(from + 999, #events)))
+      end
+      expire(key, states, policies)
     end
   end
 else

@@ -4,7 +4,7 @@ import type { Policy } from "../../core/policy.js";
 import type { Driver, Gate, Script } from "../../core/store.js";
 import type { Batcher } from "./batch.js";
 import type { Denials } from "./denials.js";
-import { inner, keyStart, slotOf } from "./keys.js";
+import { inner, keyStart, partStart, slotOf } from "./keys.js";
 import type { Link } from "./link.js";
 import type { Lots } from "./lots.js";
 import {
@@ -41,6 +41,14 @@ export interface Grant {
   readonly before: readonly string[];
   readonly after: readonly string[];
   readonly stamps: readonly number[];
+  /** The name of its place in the line of those who wait for the key; none when it started at once. */
+  readonly place: string | undefined;
+}
+
+/** Those who give up on one key in one turn of the event loop. */
+interface Leaving {
+  readonly grants: Grant[];
+  readonly done: Promise<void>;
 }
 
 /** One limiter on a Redis store. A key is its escaped form, `tag`, from here on. */
@@ -55,6 +63,8 @@ export class RedisGate implements Gate {
   readonly figuresPerRun: number;
   readonly #station: Station;
   readonly #starts: readonly string[];
+  readonly #lineStart: string;
+  readonly #leaving = new Map<string, Leaving>();
   readonly #denials: Denials | undefined;
   readonly #logs: boolean;
   readonly #lots: Lots | undefined;
@@ -66,6 +76,7 @@ export class RedisGate implements Gate {
     this.encoded = encodeLimiter(policies);
     this.#station = station;
     this.#starts = policies.map(({ name }) => keyStart(station.prefix, limiter, name));
+    this.#lineStart = partStart(station.prefix, limiter, "line");
     this.#denials = station.denials?.();
     const logs = this.parts.filter(({ logged }) => logged).length;
     this.#logs = logs > 0;
@@ -82,6 +93,11 @@ export class RedisGate implements Gate {
   /** The names of a key's rows. */
   pushKeys(keys: string[], tag: string): void {
     for (const start of this.#starts) keys.push(`${start}${tag}}`);
+  }
+
+  /** The name of the line of those who wait for a key. */
+  lineOf(tag: string): string {
+    return `${this.#lineStart}${tag}}`;
   }
 
   consume(key: string, cost: number, timeout: number): Decision | Promise<Decision> {
@@ -175,18 +191,43 @@ export class RedisGate implements Gate {
     this.#lots?.forget(tag);
     const keys: string[] = [];
     this.pushKeys(keys, tag);
+    keys.push(this.lineOf(tag));
     const { link } = this.#station;
     const sent = this.#correct(tag, link.send(["DEL", ...keys], keys[0] as string));
     await withDeadline(sent, timeout, nobody, () => link.late());
     this.#lots?.forget(tag);
   }
 
-  /** Takes a grant back: as if it had not been, where nothing has happened since. */
-  async undo({ tag, cost, before, after, stamps }: Grant, timeout: number): Promise<void> {
+  /** Takes a grant back: as if it had not been, where nothing has happened since, or where it has a place in a line. */
+  async undo(grant: Grant, timeout: number): Promise<void> {
+    if (grant.place !== undefined) {
+      await this.#giveUp(grant, timeout);
+      return;
+    }
+    const { tag, cost, before, after, stamps } = grant;
     const grants = this.policies.flatMap(
       (_, place) => [before[place], after[place], stamps[place]] as (string | number)[],
     );
     await this.#ask(["undo", cost], tag, grants, timeout);
+  }
+
+  /** Whoever gives up in this turn of the event loop does so in one call: each call makes the rows anew for those who stay. */
+  #giveUp(grant: Grant, timeout: number): Promise<void> {
+    const { tag } = grant;
+    const known = this.#leaving.get(tag);
+    if (known !== undefined) {
+      known.grants.push(grant);
+      return known.done;
+    }
+    const grants = [grant];
+    const leave = async (): Promise<void> => {
+      this.#leaving.delete(tag);
+      const places = grants.flatMap(({ place, cost, stamps }) => [place as string, cost, ...stamps]);
+      await this.#ask(["leave"], tag, [grants.length, ...places], timeout);
+    };
+    const done = Promise.resolve().then(leave);
+    this.#leaving.set(tag, { grants, done });
+    return done;
   }
 
   /** Corrects what a grant cost, as of its start. */
@@ -225,6 +266,7 @@ export class RedisGate implements Gate {
     const { link, script, now } = this.#station;
     const keys: string[] = [];
     this.pushKeys(keys, tag);
+    keys.push(this.lineOf(tag));
     const [name, ...figures] = verb;
     const args = [name as string, now(), ...figures, this.encoded, ...rest];
     const asked = this.#correct(tag, link.run(script, keys, args, keys[0] as string));

@@ -5,16 +5,22 @@ import { rangeError, show } from "../../core/errors.js";
 const longestKey = 512;
 
 /**
- * `<prefix>:<limiter>:<part>:{<key>}`. Braces, percent and, outside the braces, colons are escaped, so that no input
- * chooses its slot or collides with another name. A `%#` starts a hash, which no escaped key can.
+ * What stands before the key of a limiter's policy: `<prefix>:<limiter>:<policy>:{<key>}`. Braces, percent and, outside
+ * the braces, colons are escaped, so that no input chooses its slot or collides with another name. A `%#` starts what no
+ * escaped name can: the hash of a key, and our own words.
  */
-export function keyName(prefix: string, limiter: string, part: string, key: string): string {
-  return `${outer(prefix, /[%{}]/g)}:${outer(limiter, /[%{}:]/g)}:${outer(part, /[%{}:]/g)}:{${inner(key)}}`;
+export function keyStart(prefix: string, limiter: string, policy: string): string {
+  return `${outer(prefix, /[%{}]/g)}:${outer(limiter, /[%{}:]/g)}:${outer(policy, /[%{}:]/g)}:{`;
 }
 
-/** What stands before the key of a limiter's policy, to be made once. */
-export function keyStart(prefix: string, limiter: string, part: string): string {
-  return `${outer(prefix, /[%{}]/g)}:${outer(limiter, /[%{}:]/g)}:${outer(part, /[%{}:]/g)}:{`;
+/** The same for what else is kept of a key, by a word of ours: no policy has this name. */
+export function partStart(prefix: string, limiter: string, part: string): string {
+  return `${outer(prefix, /[%{}]/g)}:${outer(limiter, /[%{}:]/g)}:%#${outer(part, /[%{}:]/g)}:{`;
+}
+
+/** The whole name of what is kept of a key beside its rows: `<prefix>:<limiter>:%#<part>:{<key>}`. */
+export function keyName(prefix: string, limiter: string, part: string, key: string): string {
+  return `${partStart(prefix, limiter, part)}${inner(key)}}`;
 }
 
 /** The user's part of a key. Malformed UTF-16 has no UTF-8 form of its own, so it would share a key: a RangeError. */

@@ -578,15 +578,11 @@ export const limiterScript: Script = {
     "row[TAT] = tat < horizon and tat or horizon\n" +
     "row[PART] = tatPart\n" +
     "end\n" +
-    "local function giveBack(row, now, stamp, cost, p)\n" +
+    "local function giveBack(row, now, cost, p)\n" +
     "local tat, tatPart = row[TAT], row[PART]\n" +
     "local whole, part = ticks(cost, p)\n" +
     "row[TAT] = tat - whole - (part > tatPart and 1 or 0)\n" +
     "row[PART] = tatPart - part + (part > tatPart and p[4] or 0)\n" +
-    "if stamp == row[LATEST] and stamp > now then\n" +
-    "row[LATEST] = math.max(0, earliestOf(row, p))\n" +
-    "row[LEAST] = row[LEAST] - whole\n" +
-    "end\n" +
     "local least = row[LEAST]\n" +
     "if row[LATEST] > now and row[TAT] < least then\n" +
     "row[TAT] = math.min(tat, least)\n" +
@@ -644,7 +640,7 @@ export const limiterScript: Script = {
     "row[LEAST] = math.min(row[LEAST] + whole + (part > 0 and 1 or 0), horizon)\n" +
     "end\n" +
     "else\n" +
-    "giveBack(row, now, stamp, math.min(-delta, p[7]), p)\n" +
+    "giveBack(row, now, math.min(-delta, p[7]), p)\n" +
     "end\n" +
     "if earliestOf(row, p) > now then\n" +
     "row[SEEN] = math.max(now, 1)\n" +
@@ -757,12 +753,10 @@ export const limiterScript: Script = {
     "end,\n" +
     "amend = function(row, clock, stamp, delta, p)\n" +
     "local now = heal(row, clock, p)\n" +
-    "local latest = row[LATEST]\n" +
-    "local waiting = latest > now\n" +
+    "local waiting = row[LATEST] > now\n" +
     "local correction = delta > 0 and stamp ~= -1\n" +
     "if waiting then\n" +
-    "local change = (delta > 0 or stamp == latest) and delta or 0\n" +
-    "row[LEAST] = math.max(0, math.min(row[LEAST] + change, p[5]))\n" +
+    "row[LEAST] = math.min(row[LEAST] + math.max(0, delta), p[5])\n" +
     "else\n" +
     "row[SEEN] = 0\n" +
     "row[LATEST] = 0\n" +
@@ -828,42 +822,69 @@ export const limiterScript: Script = {
     "end\n" +
     "return policies\n" +
     "end\n" +
-    "local call, format, match, tonumber = redis.call, string.format, string.match, tonumber\n" +
+    "local call, format, match, gmatch, tonumber = redis.call, string.format, string.match, string.gmatch, tonumber\n" +
     "local function lifetime(resetAt)\n" +
     "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)\n" +
     "end\n" +
+    "local largest = 9007199254740991\n" +
     "local function fill(row, value)\n" +
     "local one = tonumber(value)\n" +
     "row[1], row[2], row[3], row[4], row[5] = one or 0, 0, 0, 0, 0\n" +
-    "if value and not one then\n" +
+    "if one then\n" +
+    "if one >= 0 and one <= largest and one % 1 == 0 then\n" +
+    "return value\n" +
+    "end\n" +
+    "row[1] = 0\n" +
+    "return false\n" +
+    "end\n" +
+    "if not value then\n" +
+    "return false\n" +
+    "end\n" +
     "local first, second = match(value, \"^(%d+) (%d+)$\")\n" +
     "if first then\n" +
-    "row[1], row[2] = tonumber(first), tonumber(second)\n" +
-    "else\n" +
+    "first, second = tonumber(first), tonumber(second)\n" +
+    "if first <= largest and second <= largest then\n" +
+    "row[1], row[2] = first, second\n" +
+    "return value\n" +
+    "end\n" +
+    "return false\n" +
+    "end\n" +
     "local column = 0\n" +
-    "for text in string.gmatch(value, \"%S+\") do\n" +
+    "for text in gmatch(value, \"%S+\") do\n" +
     "column = column + 1\n" +
-    "row[column] = tonumber(text) or 0\n" +
+    "local figure = match(text, \"^%d+$\") and tonumber(text)\n" +
+    "if column > 5 or not figure or figure > largest then\n" +
+    "row[1], row[2], row[3], row[4], row[5] = 0, 0, 0, 0, 0\n" +
+    "return false\n" +
     "end\n" +
+    "row[column] = figure\n" +
     "end\n" +
-    "end\n" +
-    "return row\n" +
+    "return value\n" +
     "end\n" +
     "local function newRow(key, value)\n" +
-    "return fill({ 0, 0, 0, 0, 0, key = key, was = value }, value)\n" +
+    "local row = { key = key }\n" +
+    "row.was = fill(row, value)\n" +
+    "return row\n" +
     "end\n" +
     "local function open(key, policy)\n" +
     "local program = policy.algorithm\n" +
     "if program.open then\n" +
     "return program.open(key, policy)\n" +
     "end\n" +
-    "return newRow(key, redis.call(\"GET\", key))\n" +
+    "return newRow(key, call(\"GET\", key))\n" +
+    "end\n" +
+    "local function openAll(at, policies)\n" +
+    "local states = {}\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "states[index] = open(KEYS[at + index], policy)\n" +
+    "end\n" +
+    "return states\n" +
     "end\n" +
     "local formats = { \"%d\", \"%d %d\", \"%d %d %d\", \"%d %d %d %d\", \"%d %d %d %d %d\" }\n" +
-    "local function written(row, resetAt)\n" +
+    "local function textOf(row)\n" +
     "local one, two, three, four, five = row[1], row[2], row[3], row[4], row[5]\n" +
     "local columns = five ~= 0 and 5 or four ~= 0 and 4 or three ~= 0 and 3 or two ~= 0 and 2 or 1\n" +
-    "return format(formats[columns], one, two, three, four, five), lifetime(resetAt)\n" +
+    "return format(formats[columns], one, two, three, four, five)\n" +
     "end\n" +
     "local function save(state, policy)\n" +
     "local program = policy.algorithm\n" +
@@ -871,8 +892,7 @@ export const limiterScript: Script = {
     "if program.save then\n" +
     "program.save(state, lifetime(resetAt))\n" +
     "else\n" +
-    "local value, expiry = written(state, resetAt)\n" +
-    "call(\"SET\", state.key, value, \"PX\", expiry)\n" +
+    "call(\"SET\", state.key, textOf(state), \"PX\", lifetime(resetAt))\n" +
     "end\n" +
     "end\n" +
     "local function report(state, policy, granted, start, moment)\n" +
@@ -883,6 +903,7 @@ export const limiterScript: Script = {
     "end\n" +
     "local reply = { now }\n" +
     "local verb = ARGV[1]\n" +
+    "local function consumeEach(first, policies, plain, keys)\n" +
     "local function consume(states, policies, asked, cost)\n" +
     "local granted = asked\n" +
     "local starts = {}\n" +
@@ -907,6 +928,65 @@ export const limiterScript: Script = {
     "end\n" +
     "return granted, starts\n" +
     "end\n" +
+    "local function consumeKey(at, policies, runs)\n" +
+    "local states = openAll(at, policies)\n" +
+    "for index = 1, #policies do\n" +
+    "reply[#reply + 1] = states[index].was\n" +
+    "end\n" +
+    "for run = 1, #runs, 2 do\n" +
+    "local granted, starts = consume(states, policies, runs[run + 1], runs[run])\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if policy.algorithm.open then\n" +
+    "for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do\n" +
+    "reply[#reply + 1] = figure\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if states[index].changed then\n" +
+    "save(states[index], policy)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "local function readRuns()\n" +
+    "local runs = {}\n" +
+    "local more = true\n" +
+    "while more do\n" +
+    "local cost, asked = number(), number()\n" +
+    "more = asked < 0\n" +
+    "runs[#runs + 1] = cost\n" +
+    "runs[#runs + 1] = math.abs(asked)\n" +
+    "end\n" +
+    "return runs\n" +
+    "end\n" +
+    "local function placesOf(policies, runs)\n" +
+    "local places = 0\n" +
+    "for _, policy in ipairs(policies) do\n" +
+    "places = places + (policy.algorithm.open and 2 * #runs or 1)\n" +
+    "end\n" +
+    "return places\n" +
+    "end\n" +
+    "local at = first\n" +
+    "for _ = 1, keys do\n" +
+    "local asked = plain and { 1, 1 } or readRuns()\n" +
+    "local told = #reply\n" +
+    "local fine, thrown = pcall(consumeKey, at, policies, asked)\n" +
+    "if not fine then\n" +
+    "local text = type(thrown) == \"table\" and thrown.err or tostring(thrown)\n" +
+    "local code = match(text, \"%u%u%u+\")\n" +
+    "if code and code ~= \"WRONGTYPE\" then\n" +
+    "return at, text\n" +
+    "end\n" +
+    "for place = told + 1, told + placesOf(policies, asked) do\n" +
+    "reply[place] = \"!\" .. text\n" +
+    "end\n" +
+    "end\n" +
+    "at = at + #policies\n" +
+    "end\n" +
+    "return at\n" +
+    "end\n" +
+    "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
     "if verb == \"consume\" then\n" +
     "local at = 0\n" +
     "while arguments < #ARGV do\n" +
@@ -924,72 +1004,169 @@ export const limiterScript: Script = {
     "local values = call(\"MGET\", unpack(KEYS, at + 1, at - keys))\n" +
     "for index = 1, -keys do\n" +
     "local value = values[index]\n" +
-    "reply[told + index] = value\n" +
-    "if value or not newValue then\n" +
+    "if value then\n" +
+    "reply[told + index] = fill(row, value)\n" +
     "row.changed = false\n" +
-    "if step(fill(row, value), now, now, now, 1, only) <= now or row.changed then\n" +
-    "local text, expiry = written(row, resetAt(row, only))\n" +
-    "call(\"SET\", KEYS[at + index], text, \"PX\", expiry)\n" +
-    "if not value then\n" +
-    "newValue, newExpiry = text, expiry\n" +
-    "end\n" +
+    "if step(row, now, now, now, 1, only) <= now or row.changed then\n" +
+    "call(\"SET\", KEYS[at + index], textOf(row), \"PX\", lifetime(resetAt(row, only)))\n" +
     "end\n" +
     "else\n" +
-    "call(\"SET\", KEYS[at + index], newValue, \"PX\", newExpiry)\n" +
+    "if not newValue then\n" +
+    "fill(row, value)\n" +
+    "step(row, now, now, now, 1, only)\n" +
+    "newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))\n" +
+    "end\n" +
+    "reply[told + index] = not call(\"SET\", KEYS[at + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
     "end\n" +
     "end\n" +
     "at = at - keys\n" +
     "else\n" +
-    "for _ = 1, math.abs(keys) do\n" +
-    "local states = {}\n" +
-    "for index = 1, count do\n" +
-    "states[index] = open(KEYS[at + index], policies[index])\n" +
-    "reply[#reply + 1] = states[index].was\n" +
+    "local failed\n" +
+    "at, failed = consumeEach(at, policies, plain, math.abs(keys))\n" +
+    "if failed then\n" +
+    "return redis.error_reply(failed)\n" +
     "end\n" +
-    "local more = true\n" +
-    "while more do\n" +
-    "local cost = plain and 1 or number()\n" +
-    "local asked = plain and 1 or number()\n" +
-    "more = asked < 0\n" +
-    "local granted, starts = consume(states, policies, math.abs(asked), cost)\n" +
+    "end\n" +
+    "end\n" +
+    "return reply\n" +
+    "end\n" +
+    "local function isKnown(state)\n" +
+    "return state.was or (state.count or 0) > 0\n" +
+    "end\n" +
+    "local longestLine = 65536\n" +
+    "local function hasLine(policies)\n" +
+    "for _, policy in ipairs(policies) do\n" +
+    "if not policy.algorithm.open then\n" +
+    "return true\n" +
+    "end\n" +
+    "end\n" +
+    "return false\n" +
+    "end\n" +
+    "local function readLine(key, policies, last)\n" +
+    "return hasLine(policies) and call(\"LRANGE\", key, 0, last) or {}\n" +
+    "end\n" +
+    "local function rowsText(states, policies)\n" +
+    "local texts = {}\n" +
     "for index, policy in ipairs(policies) do\n" +
-    "if policy.algorithm.open then\n" +
-    "for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do\n" +
-    "reply[#reply + 1] = figure\n" +
+    "texts[index] = policy.algorithm.open and \"-\" or textOf(states[index])\n" +
     "end\n" +
+    "return table.concat(texts, \",\")\n" +
     "end\n" +
+    "local function rowsOf(text)\n" +
+    "local rows = {}\n" +
+    "for row in gmatch(text, \"[^,]+\") do\n" +
+    "rows[#rows + 1] = newRow(nil, row)\n" +
     "end\n" +
+    "return rows\n" +
     "end\n" +
+    "local function stands(line, states, policies)\n" +
+    "return line[2] == rowsText(states, policies) and tonumber(line[3]) > now\n" +
+    "end\n" +
+    "local function startOf(event)\n" +
+    "return match(event, \"^%*\") and 0 or tonumber(match(event, \"%d+$\"))\n" +
+    "end\n" +
+    "local function replay(rows, policies, event)\n" +
+    "local name, moment, cost, rest = match(event, \"^(%S+) (%d+) (%-?%d+) (.*)$\")\n" +
+    "moment, cost = tonumber(moment), tonumber(cost)\n" +
+    "local stamps = gmatch(rest, \"%S+\")\n" +
+    "local start = name ~= \"*\" and tonumber(rest)\n" +
     "for index, policy in ipairs(policies) do\n" +
-    "if states[index].changed then\n" +
-    "save(states[index], policy)\n" +
+    "local program = policy.algorithm\n" +
+    "local stamp = start or tonumber(stamps())\n" +
+    "if start and not program.open then\n" +
+    "program.step(rows[index], moment, start, largest, cost, policy)\n" +
+    "elseif not program.open then\n" +
+    "program.amend(rows[index], moment, stamp, cost, policy)\n" +
     "end\n" +
     "end\n" +
-    "at = at + count\n" +
+    "end\n" +
+    "local function expire(key, states, policies)\n" +
+    "local resetAt = 0\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "resetAt = math.max(resetAt, policy.algorithm.resetAt(states[index], policy))\n" +
+    "end\n" +
+    "call(\"PEXPIRE\", key, lifetime(resetAt))\n" +
+    "end\n" +
+    "local function enter(key, line, before, name, cost, start, states, policies)\n" +
+    "local first = 3\n" +
+    "if line[2] == before and tonumber(line[3]) > now then\n" +
+    "local event = line[4]\n" +
+    "local rows = rowsOf(line[1])\n" +
+    "while event and startOf(event) <= now do\n" +
+    "replay(rows, policies, event)\n" +
+    "first = first + 1\n" +
+    "event = call(\"LINDEX\", key, first)\n" +
+    "end\n" +
+    "before = rowsText(rows, policies)\n" +
+    "call(\"LTRIM\", key, first, -1)\n" +
+    "else\n" +
+    "call(\"DEL\", key)\n" +
+    "end\n" +
+    "call(\"LPUSH\", key, format(\"%d\", start), rowsText(states, policies), before)\n" +
+    "call(\"RPUSH\", key, format(\"%s %d %d %d\", name, now, cost, start))\n" +
+    "expire(key, states, policies)\n" +
+    "end\n" +
+    "local function correctionOf(delta, stamps)\n" +
+    "local texts = {}\n" +
+    "for index, stamp in ipairs(stamps) do\n" +
+    "texts[index] = format(\"%d\", stamp)\n" +
+    "end\n" +
+    "return format(\"* %d %d %s\", now, delta, table.concat(texts, \" \"))\n" +
+    "end\n" +
+    "local function record(key, delta, stamps, states, policies)\n" +
+    "call(\"LSET\", key, 1, rowsText(states, policies))\n" +
+    "if call(\"RPUSH\", key, correctionOf(delta, stamps)) > longestLine then\n" +
+    "call(\"DEL\", key)\n" +
+    "else\n" +
+    "expire(key, states, policies)\n" +
+    "end\n" +
+    "end\n" +
+    "local function correct(state, policy, stamp, delta)\n" +
+    "if isKnown(state) or (delta > 0 and stamp == -1) then\n" +
+    "policy.algorithm.amend(state, now, stamp, delta, policy)\n" +
+    "state.amended = true\n" +
+    "end\n" +
+    "end\n" +
+    "local function saveAmended(states, policies)\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "local state = states[index]\n" +
+    "if state.amended then\n" +
+    "if not policy.algorithm.open and textOf(state) == \"0\" then\n" +
+    "call(\"DEL\", state.key)\n" +
+    "else\n" +
+    "save(state, policy)\n" +
     "end\n" +
     "end\n" +
     "end\n" +
-    "elseif verb == \"decide\" then\n" +
-    "local maxWait = number()\n" +
+    "end\n" +
+    "if verb == \"decide\" then\n" +
+    "local maxWait, shortest, name = number(), number(), read()\n" +
     "local asks = {}\n" +
-    "local start = now + number()\n" +
+    "local start = now + shortest\n" +
     "local at = 0\n" +
     "for index = 1, number() do\n" +
-    "local ask = { cost = number(), policies = limiter(), states = {}, starts = {} }\n" +
+    "local ask = { cost = number(), policies = limiter(), starts = {} }\n" +
+    "ask.states = openAll(at, ask.policies)\n" +
     "for place, policy in ipairs(ask.policies) do\n" +
-    "local state = open(KEYS[at + place], policy)\n" +
-    "local own = policy.algorithm.step(state, now, now, -1, ask.cost, policy)\n" +
-    "ask.states[place] = state\n" +
+    "local own = policy.algorithm.step(ask.states[place], now, now, -1, ask.cost, policy)\n" +
     "ask.starts[place] = own\n" +
     "start = math.max(start, own)\n" +
     "end\n" +
     "at = at + #ask.policies\n" +
+    "if maxWait > 0 then\n" +
+    "at = at + 1\n" +
+    "ask.key = KEYS[at]\n" +
+    "ask.line = readLine(ask.key, ask.policies, 3)\n" +
+    "end\n" +
     "asks[index] = ask\n" +
     "end\n" +
     "local granted = start <= now + maxWait and start < math.huge\n" +
     "for _, ask in ipairs(asks) do\n" +
-    "for place, policy in ipairs(ask.policies) do\n" +
-    "local state = ask.states[place]\n" +
+    "local states, policies = ask.states, ask.policies\n" +
+    "local waits = granted and start > now and hasLine(policies)\n" +
+    "local before = waits and rowsText(states, policies)\n" +
+    "for place, policy in ipairs(policies) do\n" +
+    "local state = states[place]\n" +
     "if granted then\n" +
     "policy.algorithm.step(state, now, start, start, ask.cost, policy)\n" +
     "end\n" +
@@ -1005,44 +1182,121 @@ export const limiterScript: Script = {
     "reply[#reply + 1] = state.was\n" +
     "end\n" +
     "end\n" +
+    "if waits then\n" +
+    "enter(ask.key, ask.line, before, name, ask.cost, start, states, policies)\n" +
+    "end\n" +
     "end\n" +
     "elseif verb == \"amend\" then\n" +
-    "local delta = number()\n" +
-    "for index, policy in ipairs(limiter()) do\n" +
-    "local state = open(KEYS[index], policy)\n" +
-    "policy.stamp = number()\n" +
-    "local known = state.was or (state.count or 0) > 0\n" +
-    "if known or (delta > 0 and policy.stamp == -1) then\n" +
-    "policy.algorithm.amend(state, now, policy.stamp, delta, policy)\n" +
-    "save(state, policy)\n" +
-    "end\n" +
+    "local delta, policies, stamps = number(), limiter(), {}\n" +
+    "local key = KEYS[#policies + 1]\n" +
+    "local states = openAll(0, policies)\n" +
+    "local standing = stands(readLine(key, policies, 2), states, policies)\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "local state = states[index]\n" +
+    "stamps[index] = number()\n" +
+    "reply[#reply + 1] = state.was\n" +
+    "correct(state, policy, stamps[index], delta)\n" +
     "if policy.algorithm.open then\n" +
     "for _, figure in ipairs({ report(state, policy, 1, now, now) }) do\n" +
     "reply[#reply + 1] = figure\n" +
     "end\n" +
-    "else\n" +
-    "reply[#reply + 1] = state.was\n" +
     "end\n" +
+    "end\n" +
+    "saveAmended(states, policies)\n" +
+    "if standing then\n" +
+    "record(key, delta, stamps, states, policies)\n" +
     "end\n" +
     "elseif verb == \"undo\" then\n" +
-    "local cost = number()\n" +
-    "for index, policy in ipairs(limiter()) do\n" +
-    "local state = open(KEYS[index], policy)\n" +
-    "local before, after, stamp = read(), read(), number()\n" +
-    "if state.was and state.was == after then\n" +
-    "if before == \"\" then\n" +
-    "redis.call(\"DEL\", KEYS[index])\n" +
-    "else\n" +
-    "save(newRow(state.key, before), policy)\n" +
+    "local cost, policies, befores, stamps = number(), limiter(), {}, {}\n" +
+    "local key = KEYS[#policies + 1]\n" +
+    "local states = openAll(0, policies)\n" +
+    "local standing = stands(readLine(key, policies, 2), states, policies)\n" +
+    "local still = true\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "befores[index] = read()\n" +
+    "local after = read()\n" +
+    "stamps[index] = number()\n" +
+    "still = still and (policy.algorithm.open or states[index].was == after)\n" +
     "end\n" +
-    "elseif state.was or (state.count or 0) > 0 then\n" +
-    "policy.algorithm.amend(state, now, stamp, -cost, policy)\n" +
-    "save(state, policy)\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if still and not policy.algorithm.open then\n" +
+    "fill(states[index], befores[index])\n" +
+    "states[index].amended = true\n" +
+    "else\n" +
+    "correct(states[index], policy, stamps[index], -cost)\n" +
+    "end\n" +
+    "end\n" +
+    "saveAmended(states, policies)\n" +
+    "if standing and not still then\n" +
+    "record(key, -cost, stamps, states, policies)\n" +
+    "end\n" +
+    "elseif verb == \"leave\" then\n" +
+    "local policies = limiter()\n" +
+    "local key = KEYS[#policies + 1]\n" +
+    "local states = openAll(0, policies)\n" +
+    "local line = readLine(key, policies, -1)\n" +
+    "local whole = line[2] == rowsText(states, policies)\n" +
+    "local leavers, byName = {}, {}\n" +
+    "for index = 1, number() do\n" +
+    "local leaver = { name = read(), cost = number(), stamps = {} }\n" +
+    "for place = 1, #policies do\n" +
+    "leaver.stamps[place] = number()\n" +
+    "leaver.ahead = leaver.ahead or leaver.stamps[place] > now\n" +
+    "end\n" +
+    "leavers[index] = leaver\n" +
+    "byName[leaver.name] = leaver\n" +
+    "end\n" +
+    "local events, newest = {}, 0\n" +
+    "local rows = whole and rowsOf(line[1])\n" +
+    "for index = 4, #line do\n" +
+    "local event = line[index]\n" +
+    "local leaver = byName[match(event, \"^%S+\")]\n" +
+    "if leaver then\n" +
+    "leaver.found = true\n" +
+    "else\n" +
+    "events[#events + 1] = event\n" +
+    "newest = math.max(newest, startOf(event))\n" +
+    "if whole then\n" +
+    "replay(rows, policies, event)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if whole and not policy.algorithm.open then\n" +
+    "local state = states[index]\n" +
+    "for column = 1, 5 do\n" +
+    "state[column] = rows[index][column]\n" +
+    "end\n" +
+    "state.amended = true\n" +
+    "end\n" +
+    "end\n" +
+    "for _, leaver in ipairs(leavers) do\n" +
+    "local inLine = whole and leaver.found\n" +
+    "if leaver.found or not leaver.ahead or not hasLine(policies) then\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if policy.algorithm.open or not inLine then\n" +
+    "correct(states[index], policy, leaver.stamps[index], -leaver.cost)\n" +
+    "end\n" +
+    "end\n" +
+    "if whole and not inLine then\n" +
+    "events[#events + 1] = correctionOf(-leaver.cost, leaver.stamps)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "saveAmended(states, policies)\n" +
+    "if whole then\n" +
+    "call(\"DEL\", key)\n" +
+    "if newest > now then\n" +
+    "call(\"RPUSH\", key, line[1], rowsText(states, policies), format(\"%d\", newest))\n" +
+    "for from = 1, #events, 1000 do\n" +
+    "call(\"RPUSH\", key, unpack(events, from, math.min(from + 999, #events)))\n" +
+    "end\n" +
+    "expire(key, states, policies)\n" +
     "end\n" +
     "end\n" +
     "else\n" +
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "5969887707f8201ea634631611c884189dcb61a8",
+  sha: "3dcd6208c765b52bc86f6479a4623c9516aa0ece",
 };

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { Alarms } from "../../core/alarm.js";
 import { type Clock, preciseClock, turnClock } from "../../core/clock.js";
 import { withDeadline } from "../../core/deadline.js";
@@ -116,6 +117,9 @@ class RedisDriver implements Driver {
   readonly scripts: ScriptHost;
   readonly #station: Station;
   readonly #gates: Registry<RedisGate>;
+  /** Places in lines have names that no other process gives. */
+  readonly #name = randomBytes(9).toString("base64url");
+  #places = 0;
 
   constructor(
     connection: RedisConnection,
@@ -162,21 +166,25 @@ class RedisDriver implements Driver {
     const tags = asks.map(({ key }) => inner(key));
     const { link, script, now } = this.#station;
     const keys: string[] = [];
+    const waits = spend && maxWait > 0;
+    const place = waits ? `${this.#name}${(this.#places++).toString(36)}` : undefined;
     const args: (string | number)[] = [
       "decide",
       now(),
       spend ? Math.min(maxWait, Number.MAX_SAFE_INTEGER) : -1,
       earliest,
+      place ?? "",
       asks.length,
     ];
     asks.forEach(({ gate, cost }, index) => {
       (gate as RedisGate).pushKeys(keys, tags[index] as string);
+      if (waits) keys.push((gate as RedisGate).lineOf(tags[index] as string));
       args.push(cost, (gate as RedisGate).encoded);
     });
     const figures = asks.reduce((sum, { gate }) => sum + (gate as RedisGate).figures, 0);
     const asked = link.run(script, keys, args, keys[0] as string).then((reply) => checkedReply(reply, figures));
     const verdict = (reply: readonly unknown[], ticket: boolean): Verdict =>
-      verdictOf(asks, tags, reply, maxWait, spend, ticket, timeout, earliest);
+      verdictOf(asks, tags, reply, maxWait, spend, ticket, place, timeout, earliest);
     // a grant that comes too late is for nobody, and is given back
     const late = (reply: readonly unknown[]): void => takeBack(verdict(reply, true).ticket);
     return verdict(await withDeadline(asked, timeout, late, () => link.late()), keep);
@@ -200,6 +208,7 @@ function verdictOf(
   maxWait: number,
   spend: boolean,
   keep: boolean,
+  name: string | undefined,
   timeout: number,
   earliest: number,
 ): Verdict {
@@ -251,6 +260,7 @@ function verdictOf(
       stamps,
       before: befores[index] as string[],
       after: own.rowTexts(),
+      place: wait > 0 ? name : undefined,
     };
   });
   return { granted: true, wait, findings, ticket: keep || wait > 0 ? ticketFor(grants, timeout) : undefined };

@@ -45,9 +45,8 @@ export function loadRow(row: Row, text: RowText): void {
     row[0] = single;
     return;
   }
-  // what is no row of ours is read as the script reads it
   let column = 0;
-  for (const number of text.split(" ")) row[column++] = Number(number) || 0;
+  for (const number of text.split(" ")) row[column++] = Number(number);
 }
 
 /** As the script writes it: without the zeros at the end. */
@@ -66,6 +65,16 @@ export function checkedReply(reply: unknown, figures: number): readonly unknown[
     });
   }
   return reply;
+}
+
+/** Why the script could not decide for a key, where that stands in its first place of a reply; else undefined. */
+export function complaintOf(value: unknown): StoreError | undefined {
+  const text = textOf(value);
+  if (text === null || !text.startsWith("!")) return undefined;
+  const message = text.slice(1);
+  return new StoreError("ERR_STORE_UNAVAILABLE", `The store could not answer: ${message}`, {
+    cause: new Error(message),
+  });
 }
 
 /** A reply's value as text; nothing where there was no row. */

@@ -41,8 +41,8 @@ export class FixedWindowModel extends History {
   }
 
   /** While a start lies ahead, the window that a refund belongs to is no longer known: nothing comes back. */
-  override refund(now: number, cost: number): void {
-    if (this.latest <= now) super.refund(now, cost);
+  protected override comeBack(now: number, cost: number): void {
+    if (this.latest <= now) super.comeBack(now, cost);
   }
 
   resetAt(now: number): number {

@@ -6,8 +6,8 @@ export interface Model {
   readonly limit: number;
   /** The earliest start of `cost`, not before `from` nor before a start granted earlier; Infinity when it never can start. */
   start(from: number, cost: number): number;
-  /** `cost` starts at `at`, which `start` has said. */
-  grant(at: number, cost: number): void;
+  /** `cost` starts at `at`, which `start` has said. The function returned makes it not have happened. */
+  grant(at: number, cost: number): () => void;
   /** `cost` is spent without asking, behind all that was granted. */
   charge(now: number, cost: number): void;
   /** `cost` comes back, the newest first. */
@@ -18,8 +18,6 @@ export interface Model {
   readonly latest: number;
   /** The most that may start in any half-open interval of this length. */
   bound(length: number): number;
-  /** Remembers everything; the function returned brings it back. */
-  mark(): () => void;
 }
 
 /** Something that happened: a cost spent, or, where negative, given back. */
@@ -33,30 +31,40 @@ export abstract class History implements Model {
   abstract readonly limit: number;
   protected history: Happening[] = [];
   latest = 0;
+  readonly #deeds: (() => void)[] = [];
 
   abstract start(from: number, cost: number): number;
   abstract resetAt(now: number): number;
   abstract bound(length: number): number;
 
-  grant(at: number, cost: number): void {
-    this.history.push({ at, cost });
-    this.latest = at;
+  grant(at: number, cost: number): () => void {
+    return this.#happens(() => {
+      this.history.push({ at, cost });
+      this.latest = at;
+    });
   }
 
   charge(now: number, cost: number): void {
-    this.history.push({ at: Math.max(now, this.latest), cost });
+    this.#happens(() => this.history.push({ at: Math.max(now, this.latest), cost }));
   }
 
   refund(now: number, cost: number): void {
+    this.#happens(() => this.comeBack(now, cost));
+  }
+
+  protected comeBack(now: number, cost: number): void {
     this.history.push({ at: now, cost: -cost });
   }
 
-  mark(): () => void {
-    const { history, latest } = this;
-    this.history = [...history];
+  /** Does it, and knows how to do everything else without it. */
+  #happens(deed: () => void): () => void {
+    this.#deeds.push(deed);
+    deed();
     return () => {
-      this.history = history;
-      this.latest = latest;
+      this.#deeds.splice(this.#deeds.indexOf(deed), 1);
+      this.history = [];
+      this.latest = 0;
+      for (const each of this.#deeds) each();
     };
   }
 }

@@ -49,7 +49,7 @@ export class SlidingCounterModel extends History {
   }
 
   /** Comes out of the window of now, then out of the one before; while a start lies ahead, out of neither. */
-  override refund(now: number, cost: number): void {
+  protected override comeBack(now: number, cost: number): void {
     if (this.latest > now) return;
     const index = Math.floor(now / this.#window);
     let left = cost;

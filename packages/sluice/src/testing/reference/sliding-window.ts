@@ -26,7 +26,7 @@ export class SlidingWindowModel extends History {
   }
 
   /** Takes the newest calls that have started out of the history. */
-  override refund(now: number, cost: number): void {
+  protected override comeBack(now: number, cost: number): void {
     let left = cost;
     this.history = this.history
       .toReversed()
