@@ -18,11 +18,19 @@ function isSender(client: object): client is Sender {
 
 function senderConnection(client: Sender): RedisConnection {
   return {
-    send: async (args) => client.send(args.map(asText)),
+    send: async (args) => textual(await client.send(args.map(asText))),
     cluster: client.cluster === true,
     subscribe: undefined,
   };
 }
+
+/** Who gives bulk strings as bytes means text. */
+function textual(reply: unknown): unknown {
+  if (reply instanceof Uint8Array) return utf8.decode(reply);
+  return Array.isArray(reply) ? reply.map(textual) : reply;
+}
+
+const utf8 = new TextDecoder();
 
 function adapt(client: unknown): RedisConnection | undefined {
   if (typeof client !== "object" || client === null) return undefined;
