@@ -9,7 +9,7 @@ const longestKey = 512;
  * chooses its slot or collides with another name. A `%#` starts a hash, which no escaped key can.
  */
 export function keyName(prefix: string, limiter: string, part: string, key: string): string {
-  return `${outer(prefix, /[%{}]/g)}:${outer(limiter, /[%{}:]/g)}:${outer(part, /[%{}:]/g)}:{${inner(key)}}`;
+  return `${keyStart(prefix, limiter, part)}${inner(key)}}`;
 }
 
 /** What stands before the key of a limiter's policy, to be made once. */
@@ -42,6 +42,11 @@ export function slotOf(tag: string): number {
     crc = ((crc << 8) & 0xffff) ^ (crcTable[((crc >>> 8) ^ byte) & 0xff] as number);
   }
   return crc & 0x3fff;
+}
+
+/** The same of a whole name that was made here: it has one pair of braces, and ends with it. */
+export function slotOfName(name: string): number {
+  return slotOf(name.slice(name.indexOf("{") + 1, -1));
 }
 
 const crcTable = Uint16Array.from({ length: 256 }, (_, index) => {
