@@ -24,10 +24,13 @@ export function withDeadline<T>(
       timer.stop();
       use();
     };
-    answer.then(
-      (value) => (over ? late(value) : settle(() => resolve(value))),
-      (error: unknown) => (over ? undefined : settle(() => reject(error))),
-    );
+    answer
+      .then(
+        (value) => (over ? late(value) : settle(() => resolve(value))),
+        (error: unknown) => (over ? undefined : settle(() => reject(error))),
+      )
+      // a late answer that is none is nobody's concern either
+      .catch(() => {});
   });
 }
 

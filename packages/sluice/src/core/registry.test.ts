@@ -2,9 +2,10 @@ import { expect, it } from "vitest";
 import { fixedWindow } from "../algorithms/fixed-window/fixed-window.js";
 import { Registry } from "./registry.js";
 
+const policies = [fixedWindow({ limit: 1, window: "1h" })];
+
 it("limiters that are closed and have nothing left are dropped as others are opened, a few at a time", () => {
-  const policies = [fixedWindow({ limit: 1, window: "1s" })];
-  const registry = new Registry((_, name) => ({ name, forget: () => {} }));
+  const registry = new Registry((_, name) => ({ name, forget: () => {} }), true);
   const names = (): string[] => Array.from(registry.values(), ({ name }) => name).toSorted();
   const over = new Set<string>();
   const open = (name: string): void => {
@@ -28,4 +29,20 @@ it("limiters that are closed and have nothing left are dropped as others are ope
   }
   const left = [...Array.from({ length: 10 }, (_, index) => `limiter-${index}`), "limiter-50", "more"];
   expect(names()).toEqual(left.toSorted());
+});
+
+it.each([
+  ["holds the counts stays", true],
+  ["holds none is gone", false],
+])("a gate that nobody uses, and that %s", (_, stateful) => {
+  let made = 0;
+  const registry = new Registry(() => {
+    made += 1;
+    return { forget: () => {} };
+  }, stateful);
+  const gate = registry.open("name", policies);
+  expect(registry.leave("name")).toBe(gate);
+  expect(Array.from(registry.values())).toEqual(stateful ? [gate] : []);
+  registry.open("name", policies);
+  expect(made).toBe(stateful ? 1 : 2);
 });

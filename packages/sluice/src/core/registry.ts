@@ -15,10 +15,13 @@ const looksPerOpen = 4;
 /** The limiters of one store in this process, by name: one gate each, shared by limiters that promise the same. */
 export class Registry<G extends { forget(): void }> {
   readonly #make: (policies: readonly Policy[], limiter: string) => G;
+  readonly #stateful: boolean;
   readonly #entries = new Map<string, Entry<G>>();
 
-  constructor(make: (policies: readonly Policy[], limiter: string) => G) {
+  /** `stateful` where a gate holds the counts themselves, so that it stays when nobody uses it. */
+  constructor(make: (policies: readonly Policy[], limiter: string) => G, stateful: boolean) {
     this.#make = make;
+    this.#stateful = stateful;
   }
 
   /**
@@ -52,12 +55,17 @@ export class Registry<G extends { forget(): void }> {
     return gate;
   }
 
-  /** One limiter less uses this name; returns the gate that nobody uses now. Its state stays until the store closes or the name is given other policies. */
+  /**
+   * One limiter less uses this name; returns the gate that nobody uses now. If it is stateful, it stays until the store
+   * closes or the name is given other policies.
+   */
   leave(limiter: string): G | undefined {
     const entry = this.#entries.get(limiter);
     if (entry === undefined || entry.users === 0) return undefined;
     entry.users -= 1;
-    return entry.users === 0 ? entry.gate : undefined;
+    if (entry.users > 0) return undefined;
+    if (!this.#stateful) this.#entries.delete(limiter);
+    return entry.gate;
   }
 
   /** Drops those that nobody uses and that are over; looks at a few each time. */

@@ -31,13 +31,11 @@ export interface ScriptHost {
   run(script: Script, keys: readonly string[], args: readonly (string | number)[], timeout: number): Promise<unknown>;
   /**
    * Calls `onMessage` for each message on the channel, from when it resolves on; undefined when the client cannot
-   * subscribe. All channels of a store share one connection. Messages may be lost: never rely on them alone.
+   * subscribe. Each opens a connection of its own. Messages may be lost: never rely on them alone.
    */
   readonly subscribe:
     | ((channel: string, onMessage: (message: string) => void) => Promise<() => Promise<void>>)
     | undefined;
-  /** The command that reaches subscribers, from a script or not: `PUBLISH`, or `SPUBLISH` where channels are sharded. */
-  readonly publish: "PUBLISH" | "SPUBLISH";
 }
 
 /** What a store does for limiters. A value when it can answer at once, else a promise. */

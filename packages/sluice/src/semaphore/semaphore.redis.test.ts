@@ -35,7 +35,6 @@ function breakable(store: Store, subscribes = true): { store: Store; faults: Fau
   const scripts = driver.scripts as ScriptHost;
   const broken: ScriptHost = {
     name: (limiter, part, key) => scripts.name(limiter, part, key),
-    publish: scripts.publish,
     run: (script, keys, args, timeout) => {
       faults.sent.push(String(args[0]));
       return faults.intercept(String(args[0]), () => scripts.run(script, keys, args, timeout));

@@ -12,13 +12,16 @@ export interface Sentinel {
   stop(): Promise<void>;
 }
 
-/** Starts a Sentinel that watches the server on `primary`, a port of 127.0.0.1, and decides alone, after a second of silence. */
-export async function startSentinel(found: Found, primary: number): Promise<Sentinel> {
+/**
+ * Starts a Sentinel that watches the server on `primary`, a port of 127.0.0.1, and holds it for dead after a second of
+ * silence; `quorum` of them have to agree.
+ */
+export async function startSentinel(found: Found, primary: number, quorum = 1): Promise<Sentinel> {
   const name = "primary";
   const folder = await mkdtemp(join(tmpdir(), "sluice-sentinel-"));
   const file = join(folder, "sentinel.conf");
   const settings = [
-    `sentinel monitor ${name} 127.0.0.1 ${primary} 1`,
+    `sentinel monitor ${name} 127.0.0.1 ${primary} ${quorum}`,
     `sentinel down-after-milliseconds ${name} 1000`,
     `sentinel failover-timeout ${name} 4000`,
   ];

@@ -70,7 +70,7 @@ class MemoryDriver implements Driver {
         this.size += change;
       },
     };
-    this.#gates = new Registry((policies) => new MemoryGate(this, policies, clock, room));
+    this.#gates = new Registry((policies) => new MemoryGate(this, policies, clock, room), true);
   }
 
   open(limiter: string, policies: readonly Policy[]): Gate {

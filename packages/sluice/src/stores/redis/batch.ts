@@ -2,8 +2,9 @@ import type { Clock } from "../../core/clock.js";
 import { afterDeadline, type DeadlineTimer, timeoutError } from "../../core/deadline.js";
 import { type Decision, decideMany, decideOne, numbersPerPolicy } from "../../core/decision.js";
 import type { Script } from "../../core/store.js";
+import type { Breaker } from "./breaker.js";
 import type { RedisGate } from "./gate.js";
-import type { Link } from "./link.js";
+import { Attempt, type Link } from "./link.js";
 import type { Taken } from "./lots.js";
 import {
   checkedReply,
@@ -22,7 +23,8 @@ import {
 
 /**
  * Decisions asked for in one turn of the event loop travel in one script call, each key once however often it is asked.
- * Calls are sent while fewer than `keysInFlight` keys are under way; what is asked meanwhile gathers in the next.
+ * Calls are sent to a node while fewer than `rowsInFlight` rows are under way to it; what is asked meanwhile gathers in
+ * the next.
  */
 export class Batcher {
   readonly #link: Link;
@@ -30,10 +32,9 @@ export class Batcher {
   readonly #clock: Clock;
   readonly #max: number;
   readonly #now: () => number;
-  /** Calls that are not sent, oldest first, and the one of each slot that still takes more. */
-  #waiting: Call[] = [];
+  /** What goes to each node; and the call of each slot that still takes more. */
+  readonly #lanes = new Map<Breaker, Lane>();
   readonly #open = new Map<number, Call>();
-  #inFlight = 0;
   #flushing = false;
   /** Calls that somebody waits for, and the timer that serves them all; µs on the local clock. */
   readonly #watched = new Set<Call>();
@@ -72,9 +73,9 @@ export class Batcher {
     const slot = gate.slot(tag);
     let call = this.#open.get(slot);
     if (call === undefined || call.rows >= this.#max) {
-      call = new Call(slot);
+      call = new Call(slot, this.#lane(slot));
       this.#open.set(slot, call);
-      this.#waiting.push(call);
+      call.lane.waiting.push(call);
       this.#flushSoon();
     }
     const deadline = this.#clock.now() + timeout * 1000;
@@ -91,26 +92,41 @@ export class Batcher {
 
   readonly #flush = (): void => {
     this.#flushing = false;
-    let sent = 0;
-    for (const call of this.#waiting) {
-      if (this.#inFlight > 0 && this.#inFlight + call.rows > keysInFlight) break;
-      sent += 1;
-      this.#send(call);
+    for (const lane of this.#lanes.values()) {
+      let sent = 0;
+      // what is sent to a server that hangs is done when it goes on, when nobody wants it any more
+      const most = lane.breaker.doubtful ? this.#max : rowsInFlight;
+      for (const call of lane.waiting) {
+        if (lane.rows > 0 && lane.rows + call.rows > most) break;
+        sent += 1;
+        this.#send(call);
+      }
+      if (sent > 0) lane.waiting.splice(0, sent);
     }
-    this.#waiting.splice(0, sent);
   };
 
   /** Sends everything that has gathered, before the store closes. */
   finish(): void {
-    for (const call of this.#waiting.splice(0)) this.#send(call);
+    for (const lane of this.#lanes.values()) for (const call of lane.waiting.splice(0)) this.#send(call);
+  }
+
+  #lane(slot: number): Lane {
+    const breaker = this.#link.breaker(slot);
+    let lane = this.#lanes.get(breaker);
+    if (lane === undefined) {
+      lane = { breaker, waiting: [], rows: 0 };
+      this.#lanes.set(breaker, lane);
+    }
+    return lane;
   }
 
   #send(call: Call): void {
     this.#take(call);
     call.sent = this.#clock.now();
-    this.#inFlight += call.rows;
+    call.timeout = Math.max(1, Math.ceil((call.last - call.sent) / 1000));
+    call.lane.rows += call.rows;
     const { keys, args } = call.encode(this.#now());
-    this.#link.run(this.#script, keys, args, keys[0] as string).then(
+    this.#link.run(this.#script, keys, args, call).then(
       (reply) => this.#settle(call, () => call.answer(checkedReply(reply, call.figures))),
       (error: unknown) => this.#settle(call, () => call.fail(error)),
     );
@@ -144,20 +160,22 @@ export class Batcher {
   readonly #expire = (reached: number): void => {
     this.#timerAt = Number.POSITIVE_INFINITY;
     const watched = Array.from(this.#watched);
+    const late: Call[] = [];
     for (const call of watched) {
       const next = call.due > reached ? call.due : call.expire(reached);
       if (next !== undefined) {
         this.#watch(call, next);
       } else if (call.sent >= 0) {
-        this.#link.late();
-        this.#done(call);
+        late.push(call);
       } else {
         // nobody waits for it any more: it is never sent, so that nothing of it counts
         this.#take(call);
         this.#watched.delete(call);
-        this.#waiting.splice(this.#waiting.indexOf(call), 1);
+        call.lane.waiting.splice(call.lane.waiting.indexOf(call), 1);
       }
     }
+    this.#link.late(late);
+    for (const call of late) this.#done(call);
   };
 
   /** Nobody joins it any more. */
@@ -169,15 +187,24 @@ export class Batcher {
   #done(call: Call): void {
     this.#watched.delete(call);
     if (this.#watched.size === 0) this.#timer?.hold(false);
-    if (call.over) return;
-    call.over = true;
-    this.#inFlight -= call.rows;
-    if (this.#waiting.length > 0) this.#flushSoon();
+    if (call.done) return;
+    call.done = true;
+    call.lane.rows -= call.rows;
+    if (call.lane.waiting.length > 0) this.#flushSoon();
   }
 }
 
 /** Four full calls: one the server works on, the others on their way, see bench/README.md. */
-const keysInFlight = 256;
+const rowsInFlight = 256;
+
+/** The way to one node. */
+interface Lane {
+  readonly breaker: Breaker;
+  /** Calls that are not sent, oldest first. */
+  readonly waiting: Call[];
+  /** Of the calls under way. */
+  rows: number;
+}
 
 /** Who asked: once at a cost, or for a lot, which is up to `count` calls at once. */
 interface Caller {
@@ -199,21 +226,25 @@ function isPlain({ cost, count }: Caller): boolean {
 }
 
 /** One call of the script. */
-class Call {
+class Call extends Attempt {
   readonly slot: number;
-  /** Distinct rows that it reads, and the further runs on them. */
+  readonly lane: Lane;
+  /** What it costs the server, in rows: those that it reads, and the further runs on them. */
   rows = 0;
-  /** µs on the local clock: when the first of its callers expires. */
+  /** µs on the local clock: when the first of its callers expires, and the last. */
   due = Number.POSITIVE_INFINITY;
+  last = 0;
   /** µs on the local clock; -1 before it is sent. */
   sent = -1;
-  over = false;
+  done = false;
   /** What its reply has to hold besides the moment. */
   figures = 0;
   readonly #sections = new Map<RedisGate, Map<string, Caller[]>>();
 
-  constructor(slot: number) {
+  constructor(slot: number, lane: Lane) {
+    super(lane.breaker, 0);
     this.slot = slot;
+    this.lane = lane;
   }
 
   add(gate: RedisGate, key: string, caller: Caller): void {
@@ -225,16 +256,17 @@ class Call {
     const callers = section.get(key);
     if (callers === undefined) {
       section.set(key, [caller]);
-      this.rows += gate.policies.length;
+      this.rows += gate.weight;
       this.figures += gate.figures;
     } else {
       if ((callers.at(-1) as Caller).cost !== caller.cost) {
         // another cost is another run, and takes the server as long as another row
-        this.rows += gate.policies.length;
+        this.rows += gate.weight;
         this.figures += gate.figuresPerRun;
       }
       callers.push(caller);
     }
+    if (caller.deadline > this.last) this.last = caller.deadline;
   }
 
   encode(now: number): { keys: string[]; args: (string | number)[] } {
@@ -279,7 +311,21 @@ class Call {
         }
       }
     }
-    return next === Number.POSITIVE_INFINITY ? undefined : next;
+    if (next === Number.POSITIVE_INFINITY) return undefined;
+    if (this.sent < 0) this.#forgetExpired();
+    return next;
+  }
+
+  /** What is not sent yet need not ask for those whose time is over. */
+  #forgetExpired(): void {
+    const sections = Array.from(this.#sections);
+    this.#sections.clear();
+    this.rows = this.figures = 0;
+    for (const [gate, section] of sections) {
+      for (const [key, callers] of section) {
+        for (const caller of callers) if (caller.resolve !== nobody) this.add(gate, key, caller);
+      }
+    }
   }
 
   fail(error: unknown): void {

@@ -18,11 +18,19 @@ function isSender(client: object): client is Sender {
 
 function senderConnection(client: Sender): RedisConnection {
   return {
-    send: async (args) => client.send(args.map(asText)),
+    send: async (args) => textual(await client.send(args.map(asText))),
     cluster: client.cluster === true,
     subscribe: undefined,
   };
 }
+
+/** Who gives bulk strings as bytes means text. */
+function textual(reply: unknown): unknown {
+  if (reply instanceof Uint8Array) return utf8.decode(reply);
+  return Array.isArray(reply) ? reply.map(textual) : reply;
+}
+
+const utf8 = new TextDecoder();
 
 function adapt(client: unknown): RedisConnection | undefined {
   if (typeof client !== "object" || client === null) return undefined;
@@ -54,13 +62,32 @@ function className(value: object): string {
   return typeof type === "function" && type.name ? type.name : "unknown";
 }
 
+function messageOf(error: unknown): string {
+  const message = (error as { readonly message?: unknown } | null | undefined)?.message;
+  return typeof message === "string" ? message : "";
+}
+
 /**
  * True when the server did not know the script: nothing was executed. Read off the beginning of the message, the only
  * thing that all clients agree on; valkey-glide has words of its own for it.
  */
 export function isNoScript(error: unknown): boolean {
-  const message = (error as { readonly message?: unknown } | null | undefined)?.message;
-  return typeof message === "string" && noScript.test(message);
+  return noScript.test(messageOf(error));
 }
 
 const noScript = /^(?:NOSCRIPT |(?:An error was signalled by the server: - )?NoScriptError: )/;
+
+/** True when a node had only some of the keys, the others being on their way to another node: nothing was executed. */
+export function isTryAgain(error: unknown): boolean {
+  return tryAgain.test(messageOf(error));
+}
+
+const tryAgain = /^TRYAGAIN:? /;
+
+/** True when a server that is well refused what it was asked: a key holds another type, or the script failed on what it found. */
+export function isAnswer(error: unknown): boolean {
+  return answer.test(messageOf(error));
+}
+
+const answer =
+  /^(?:WRONGTYPE:? |ERR |An error was signalled by the server: - ResponseError: )(?!max number of clients)/;

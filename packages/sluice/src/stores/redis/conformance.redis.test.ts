@@ -15,8 +15,7 @@ function stores(open: () => Promise<OpenClient>): () => Promise<StoreUnderTest> 
     opened ??= open();
     const { client } = await opened;
     const clock = manualClock(1_700_000_000_000_000);
-    const options = { timeout: "5s", [scriptClock]: clock };
-    const store = redisStore(client, options as object);
+    const store = redisStore(client, { [scriptClock]: clock } as object);
     return { store, advance: (ms) => clock.advance(ms), dispose: () => store.close() };
   };
 }

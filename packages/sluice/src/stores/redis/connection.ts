@@ -3,11 +3,14 @@ export interface RedisConnection {
   /**
    * Sends one command. `key` is the key that routes it on a cluster: the first of the command's own. Integers arrive as
    * numbers, bulk strings as strings, arrays as arrays; a client that was told to give numbers as strings does so here too.
-   * Rejects with the client's own error, and never throws. The connection never sends a command that was in flight again.
+   * Rejects with the client's own error, and never throws. The connection never sends a command that was in flight again,
+   * and drops one that it cannot write within so many ms, where the client lets it.
    */
-  send(args: readonly (string | number)[], key: string): Promise<unknown>;
+  send(args: readonly (string | number)[], key: string, within?: number): Promise<unknown>;
   /** True on a cluster: the keys of one call must share a slot. */
   readonly cluster: boolean;
+  /** A name for the node that serves a slot, as far as the client knows; absent where the client does not tell. */
+  readonly nodeOf?: (slot: number) => string | undefined;
   /** Listens to a channel on a connection of its own; undefined when the client cannot. */
   readonly subscribe: Subscribe | undefined;
 }

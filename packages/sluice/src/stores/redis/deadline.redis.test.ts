@@ -159,14 +159,19 @@ describe.each(libraries.map((library) => ({ name: library.name, library })))("th
         expectFailed(outcomes);
         expect(Object.values(outcomes).map(({ error }) => (error as StoreError).code)).toContain("ERR_STORE_TIMEOUT");
 
-        // dead by now: it costs nothing
-        const quick = await timedVerbs(limiter, other);
-        expectFailed(quick);
-        const [middle] = Object.values(quick)
-          .map(({ took }) => took)
-          .toSorted((one, two) => one - two)
-          .slice(5);
-        expect(middle).toBeLessThan(5);
+        // dead by now: it costs nothing; the best of a few rounds, for this process may be held up itself
+        const middles: number[] = [];
+        for (let round = 0; round < 4; round++) {
+          const quick = await timedVerbs(limiter, other);
+          expectFailed(quick);
+          middles.push(
+            ...Object.values(quick)
+              .map(({ took }) => took)
+              .toSorted((one, two) => one - two)
+              .slice(5, 6),
+          );
+        }
+        expect(Math.min(...middles)).toBeLessThan(5);
       } finally {
         await end();
       }

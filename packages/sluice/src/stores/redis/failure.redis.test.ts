@@ -199,6 +199,20 @@ describe("a store that does not answer", () => {
     await expect(limiter("throw", odd).refund("key")).rejects.toMatchObject({ code: "ERR_STORE_UNAVAILABLE" });
   });
 
+  it.each([
+    ["a list", [1_700_000_000_000_000, ["0"], ["0"]]],
+    ["an object", [1_700_000_000_000_000, {}, {}]],
+    ["true", [1_700_000_000_000_000, true, true]],
+  ])("a row that is no text is a failure, and not a key that is new: %s", async (_, reply) => {
+    const store = storeOn({ send: async () => reply });
+    const rows = [first, fixedWindow({ limit: 20, window: endless, name: "second" })];
+    const odd = cleanup(rateLimiter(rows, { store, name: randomUUID(), timeout: 30 }), (each) => each.close());
+    for (const [name, verb] of verbs) {
+      if (name.startsWith("all")) continue;
+      await expect(verb(odd), name).rejects.toMatchObject({ code: "ERR_STORE_UNAVAILABLE" });
+    }
+  });
+
   it("a client that throws instead of rejecting is a failure too", async () => {
     const rude = {
       send: () => {
@@ -353,6 +367,19 @@ describe("a server that refuses", () => {
     await limiter.reset("words");
     for (const key of ["hash", "words"])
       expect(await limiter.consume(key)).toMatchObject({ allowed: true, remaining: 9 });
+  });
+
+  it("a client that gives bytes instead of text is understood", async () => {
+    const client = { send: ([name, ...args]: string[]) => observer.callBuffer(name as string, ...args) };
+    for (const policies of [first, second, [first, second]]) {
+      const limiter = rateLimiter(policies, { store: storeOn(client), name: randomUUID(), timeout: "1s" });
+      const decisions = await Promise.all(Array.from({ length: 30 }, () => limiter.consume("key")));
+      const least = policies === second ? 20 : 10;
+      expect(decisions.filter(({ allowed }) => allowed)).toHaveLength(least);
+      expect((await limiter.peek("key")).remaining).toBe(0);
+      await limiter.refund("key");
+      expect((await limiter.consume("key")).remaining).toBe(0);
+    }
   });
 
   it("a key with a single word of another is read alike on both sides", async () => {

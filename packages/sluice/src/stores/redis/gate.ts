@@ -1,4 +1,3 @@
-import { withDeadline } from "../../core/deadline.js";
 import { type Decision, decideMany, decideOne, type Findings, numbersPerPolicy } from "../../core/decision.js";
 import type { Policy } from "../../core/policy.js";
 import type { Driver, Gate, Script } from "../../core/store.js";
@@ -34,6 +33,9 @@ export interface Station {
   readonly lots: (() => Lots) | undefined;
 }
 
+/** How many rows the server could step in the time that it takes for a log; see bench/README.md. */
+const rowsPerLog = 3;
+
 /** A grant of one ask, as it can be corrected. */
 export interface Grant {
   readonly tag: string;
@@ -58,6 +60,8 @@ export class RedisGate implements Gate {
   readonly parts: readonly Part[];
   /** As the script reads it. */
   readonly encoded: string;
+  /** What a run of calls on a key costs the server, in rows of one number. */
+  readonly weight: number;
   /** What a reply tells of one key, and of each further run of calls on it. */
   readonly figures: number;
   readonly figuresPerRun: number;
@@ -80,6 +84,7 @@ export class RedisGate implements Gate {
     this.#denials = station.denials?.();
     const logs = this.parts.filter(({ logged }) => logged).length;
     this.#logs = logs > 0;
+    this.weight = policies.length + logs * (rowsPerLog - 1);
     this.figuresPerRun = logs * figuresPerLog;
     this.figures = this.parts.length - logs + this.figuresPerRun;
     this.#lots = station.lots?.();
@@ -168,6 +173,7 @@ export class RedisGate implements Gate {
       tag,
       this.policies.map(() => -1),
       timeout,
+      false,
     );
     const now = Number(reply[0]);
     const findings: number[] = [];
@@ -193,8 +199,8 @@ export class RedisGate implements Gate {
     this.pushKeys(keys, tag);
     keys.push(this.lineOf(tag));
     const { link } = this.#station;
-    const sent = this.#correct(tag, link.send(["DEL", ...keys], keys[0] as string));
-    await withDeadline(sent, timeout, nobody, () => link.late());
+    const [first] = keys as [string];
+    await link.within(timeout, first, (attempt) => this.#correct(tag, link.send(["DEL", ...keys], first, attempt)));
     this.#lots?.forget(tag);
   }
 
@@ -257,11 +263,13 @@ export class RedisGate implements Gate {
     return this.parts.map((part) => (part.logged ? "" : rowText(part.row)));
   }
 
+  /** `owed` when it corrects what was granted. */
   async #ask(
     verb: readonly (string | number)[],
     tag: string,
     rest: readonly (string | number)[],
     timeout: number,
+    owed = true,
   ): Promise<readonly unknown[]> {
     const { link, script, now } = this.#station;
     const keys: string[] = [];
@@ -269,13 +277,13 @@ export class RedisGate implements Gate {
     keys.push(this.lineOf(tag));
     const [name, ...figures] = verb;
     const args = [name as string, now(), ...figures, this.encoded, ...rest];
-    const asked = this.#correct(tag, link.run(script, keys, args, keys[0] as string));
-    const reply = await withDeadline(asked, timeout, nobody, () => link.late());
+    const reply = await link.within(timeout, keys[0] as string, (attempt) => {
+      attempt.owed = owed;
+      return this.#correct(tag, link.run(script, keys, args, attempt));
+    });
     return checkedReply(reply, name === "amend" ? this.figures : 0);
   }
 
   /** Its state is the server's. */
   forget(): void {}
 }
-
-function nobody(): void {}

@@ -4,6 +4,8 @@ import { asText, ignore, type RedisConnection, reconnectDelay, type Subscribe, s
 export interface IoredisClient {
   readonly isCluster: boolean;
   readonly options: { readonly keyPrefix?: string };
+  /** Of a cluster: the nodes that serve each slot, the primary first; empty before it is connected. */
+  readonly slots?: readonly (readonly string[] | undefined)[];
   createBuiltinCommand(name: string): { string(this: Sender): Command };
   sendCommand(command: Command): Promise<unknown>;
   duplicate(...overrides: unknown[]): Subscriber;
@@ -65,6 +67,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
       return client.sendCommand(command);
     },
     cluster: client.isCluster,
+    nodeOf: (slot) => client.slots?.[slot]?.[0],
     subscribe: subscribeOn(client),
   };
 }

@@ -50,6 +50,11 @@ export function slotOf(tag: string): number {
   return crc & 0x3fff;
 }
 
+/** The same of a whole name that was made here: it has one pair of braces, and ends with it. */
+export function slotOfName(name: string): number {
+  return slotOf(name.slice(name.indexOf("{") + 1, -1));
+}
+
 const crcTable = Uint16Array.from({ length: 256 }, (_, index) => {
   let crc = index << 8;
   for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;

@@ -1,119 +1,153 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { timeoutError, withDeadline } from "../../core/deadline.js";
 import { ClosedError, StoreError } from "../../core/errors.js";
 import type { Script } from "../../core/store.js";
-import { isNoScript, type RedisConnection } from "./clients.js";
+import { Breaker } from "./breaker.js";
+import { isAnswer, isNoScript, isTryAgain, type RedisConnection } from "./clients.js";
+import { slotOfName } from "./keys.js";
 
-/** Failures in a row after which nothing is sent for a while. */
-const failuresToOpen = 5;
-/** ms between two questions whether the server is back. */
-const probeInterval = 250;
-/** ms after the last call that was wanted, until which the server is asked whether it is back. */
-const probeFor = 60_000;
+/** ms after which a node is asked again that had only some of the keys, for they were on their way to another. */
+const tryAgainDelay = 20;
+/** Slots that are taken for one node where a client does not tell which is whose: 256 groups. */
+const slotsPerGroup = 64;
+
+/** One call, from when it is sent until it is answered, has failed, or is given up, whichever comes first. */
+export class Attempt {
+  readonly breaker: Breaker;
+  /** ms until nobody waits for it. */
+  timeout: number;
+  /** The first of its keys. */
+  key = "";
+  /** It gives back what the server granted, so it is tried even when nothing else is: nobody tries it again. */
+  owed = false;
+  over = false;
+
+  constructor(breaker: Breaker, timeout: number) {
+    this.breaker = breaker;
+    this.timeout = timeout;
+  }
+}
 
 /**
- * The way to the server. Runs scripts, and is a circuit breaker (Nygard, "Release It!", 2007): after a few failures in a
- * row calls fail at once, so that a server that is away costs nothing, and a probe beside them asks four times a second
- * whether it is back. A failed call has an unknown outcome and is never sent again; only `NOSCRIPT` is, because then
- * nothing ran.
+ * The way to the server. Runs scripts, with a circuit breaker for each node. A failed call has an unknown outcome and is
+ * never sent again; only `NOSCRIPT` and `TRYAGAIN` are, because then nothing ran.
  */
 export class Link {
   readonly connection: RedisConnection;
-  #failures = 0;
-  #lastError: unknown;
-  #wanted = 0;
-  #probe: ReturnType<typeof setTimeout> | undefined;
+  /** By the name of the node or the number of the group of slots; one on a single server. */
+  readonly #breakers = new Map<string | number, Breaker>();
+  readonly #underWay = new Set<Attempt>();
+  readonly #watchers = new Set<() => void>();
   #closed = false;
 
   constructor(connection: RedisConnection) {
     this.connection = connection;
   }
 
-  /** Runs the script once, wherever the server keeps it. */
-  async run(
-    script: Script,
-    keys: readonly string[],
-    args: readonly (string | number)[],
-    route: string,
-  ): Promise<unknown> {
-    const rest = [keys.length, ...keys, ...args];
-    this.#enter();
-    try {
-      return this.#succeeded(await this.connection.send(["EVALSHA", script.sha, ...rest], route));
-    } catch (error) {
-      if (!isNoScript(error)) throw this.#failed(error);
+  /** What fails together with the keys of a slot. */
+  breaker(slot: number): Breaker {
+    const { cluster, nodeOf } = this.connection;
+    const name = cluster ? (nodeOf?.(slot) ?? Math.floor(slot / slotsPerGroup)) : 0;
+    let breaker = this.#breakers.get(name);
+    if (breaker === undefined) {
+      // routed by a key, refused while the server is loading or busy, and allowed to whoever may do the rest
+      breaker = new Breaker((key, within) => this.connection.send(["EVAL", "return 1", 1, key], key, within));
+      this.#breakers.set(name, breaker);
     }
-    return this.#send(["EVAL", script.text, ...rest], route);
+    return breaker;
+  }
+
+  /** Runs the script once, wherever the server keeps it. */
+  run(script: Script, keys: readonly string[], args: readonly (string | number)[], attempt: Attempt): Promise<unknown> {
+    return this.#deliver(["EVALSHA", script.sha, keys.length, ...keys, ...args], keys[0] as string, attempt, script);
   }
 
   /** Sends one command. */
-  async send(args: readonly (string | number)[], route: string): Promise<unknown> {
-    this.#enter();
-    return this.#send(args, route);
+  send(args: readonly (string | number)[], key: string, attempt: Attempt): Promise<unknown> {
+    return this.#deliver(args, key, attempt, undefined);
   }
 
-  /** A call did not answer in time. */
-  late(): void {
-    this.#failed(undefined);
+  /** What `ask` sends with the attempt that it is given, or `StoreError` after `timeout` ms; `late` gets an answer after that. */
+  within<T>(
+    timeout: number,
+    key: string,
+    ask: (attempt: Attempt) => Promise<T>,
+    late: (answer: T) => void = nobody,
+  ): Promise<T> {
+    const attempt = new Attempt(this.breaker(this.connection.cluster ? slotOfName(key) : 0), timeout);
+    return withDeadline(ask(attempt), timeout, late, () => this.late([attempt]));
+  }
+
+  /** Calls that were not answered in time. What comes of one moment is one failure of a node, however many waited. */
+  late(attempts: readonly Attempt[]): void {
+    const breakers = new Map<Breaker, Attempt>();
+    for (const attempt of attempts) {
+      if (this.#end(attempt)) breakers.set(attempt.breaker, attempt);
+    }
+    for (const [breaker, { key, timeout }] of breakers) breaker.late(key, timeout);
+  }
+
+  /** Resolves when everything that is under way now is answered, has failed, or is given up. */
+  settled(): Promise<void> {
+    const awaited = Array.from(this.#underWay);
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (!awaited.every(({ over }) => over)) return;
+        this.#watchers.delete(check);
+        resolve();
+      };
+      this.#watchers.add(check);
+      check();
+    });
   }
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#probe);
+    for (const breaker of this.#breakers.values()) breaker.close();
   }
 
-  async #send(args: readonly (string | number)[], route: string): Promise<unknown> {
-    try {
-      return this.#succeeded(await this.connection.send(args, route));
-    } catch (error) {
-      throw this.#failed(error);
-    }
-  }
-
-  #enter(): void {
+  async #deliver(
+    command: readonly (string | number)[],
+    key: string,
+    attempt: Attempt,
+    script: Script | undefined,
+  ): Promise<unknown> {
     if (this.#closed) throw new ClosedError("store");
-    if (this.#failures < failuresToOpen) return;
-    this.#wanted = performance.now();
-    this.#watch();
-    throw new StoreError(
-      "ERR_STORE_UNAVAILABLE",
-      "The store failed several times in a row; it is asked again as soon as it answers a probe.",
-      { cause: this.#lastError },
-    );
+    if (!attempt.owed) attempt.breaker.check();
+    attempt.key = key;
+    this.#underWay.add(attempt);
+    let sent = command;
+    do {
+      try {
+        const reply = await this.connection.send(sent, key, attempt.timeout);
+        if (this.#end(attempt)) attempt.breaker.succeeded();
+        return reply;
+      } catch (error) {
+        if (script !== undefined && isNoScript(error)) sent = ["EVAL", script.text, ...command.slice(2)];
+        else if (isTryAgain(error)) await sleep(tryAgainDelay);
+        else throw this.#failed(attempt, error);
+      }
+    } while (!attempt.over);
+    throw timeoutError(attempt.timeout);
   }
 
-  #succeeded<T>(reply: T): T {
-    this.#failures = 0;
-    return reply;
-  }
-
-  #failed(error: unknown): StoreError {
-    this.#failures += 1;
-    this.#lastError = error ?? this.#lastError;
-    if (this.#failures === failuresToOpen) {
-      this.#wanted = performance.now();
-      this.#watch();
+  #failed(attempt: Attempt, error: unknown): StoreError {
+    if (this.#end(attempt)) {
+      if (isAnswer(error)) attempt.breaker.succeeded();
+      else attempt.breaker.failed(attempt.key, error);
     }
     const reason = error instanceof Error && error.message !== "" ? `: ${error.message}` : ".";
     return new StoreError("ERR_STORE_UNAVAILABLE", `The store could not answer${reason}`, { cause: error });
   }
 
-  /** Asks a harmless question until it is answered, or nobody has wanted the store for a while. */
-  #watch(): void {
-    if (this.#probe !== undefined || this.#closed) return;
-    this.#probe = setTimeout(() => {
-      this.#probe = undefined;
-      if (this.#closed || this.#failures < failuresToOpen) return;
-      void this.#ask();
-      if (performance.now() - this.#wanted < probeFor) this.#watch();
-    }, probeInterval);
-    this.#probe.unref();
-  }
-
-  async #ask(): Promise<void> {
-    try {
-      await this.connection.send(["TIME"], "probe");
-      this.#failures = 0;
-    } catch {
-      // still away: the next probe is set already
-    }
+  /** True for who ends it: what becomes of it after that says nothing of the server. */
+  #end(attempt: Attempt): boolean {
+    if (attempt.over) return false;
+    attempt.over = true;
+    this.#underWay.delete(attempt);
+    if (this.#watchers.size > 0) for (const check of Array.from(this.#watchers)) check();
+    return true;
   }
 }
+
+function nobody(): void {}

@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { Alarms } from "../../core/alarm.js";
 import { type Clock, preciseClock, turnClock } from "../../core/clock.js";
-import { withDeadline } from "../../core/deadline.js";
 import { numbersPerPolicy } from "../../core/decision.js";
 import { type Duration, micros } from "../../core/duration.js";
 import { show, typeError } from "../../core/errors.js";
@@ -25,7 +24,8 @@ import { connect, type RedisConnection } from "./clients.js";
 import { Denials } from "./denials.js";
 import { type Grant, RedisGate, type Station } from "./gate.js";
 import { inner, keyName, slotOf } from "./keys.js";
-import { Link } from "./link.js";
+import { type Attempt, Link } from "./link.js";
+import { Looks } from "./looks.js";
 import { Lots } from "./lots.js";
 import { limiterScript } from "./programs.gen.js";
 import { checkedReply, figuresPerLog, loadRow, logFigures, look, noteLog, take, textOf } from "./replay.js";
@@ -34,7 +34,7 @@ import { checkedReply, figuresPerLog, loadRow, logFigures, look, noteLog, take, 
 export interface RedisStoreOptions {
   /** Before every key. Default 'sluice'. Keys are `<prefix>:<limiter>:<policy>:{<key>}`, the user's key escaped, and hashed above 512 bytes; malformed UTF-16 is a RangeError. */
   prefix?: string;
-  /** Decisions asked for in the same turn of the event loop travel in one script call of at most `max` rows (default 64). `false` sends each alone. Default: on. */
+  /** Decisions asked for in the same turn of the event loop travel in one script call of at most `max` rows (default 64; a row of an exact window counts as three). `false` sends each alone. Default: on. */
   batch?: boolean | { max?: number };
   /** Answer a key from here while the store's last word on it still holds, for up to `maxKeys` keys a limiter (default 10 000). Default: on. */
   denialCache?: boolean | { maxKeys?: number };
@@ -120,6 +120,7 @@ class RedisDriver implements Driver {
   /** Places in lines have names that no other process gives. */
   readonly #name = randomBytes(9).toString("base64url");
   #places = 0;
+  readonly #looks: Looks;
 
   constructor(
     connection: RedisConnection,
@@ -134,7 +135,8 @@ class RedisDriver implements Driver {
     this.clock = clock;
     this.alarms = new Alarms(exact);
     this.#station = { link, script: limiterScript, batcher, prefix, now, denials, lots };
-    this.#gates = new Registry((policies, limiter) => new RedisGate(this, this.#station, limiter, policies));
+    this.#gates = new Registry((policies, limiter) => new RedisGate(this, this.#station, limiter, policies), false);
+    this.#looks = new Looks((asks, timeout) => this.#decide(asks, 0, false, false, timeout), max);
     this.scripts = scriptHost(link, prefix);
   }
 
@@ -145,6 +147,17 @@ class RedisDriver implements Driver {
   async leave(limiter: string): Promise<void> {
     const gate = this.#gates.leave(limiter);
     await gate?.leave(leaveTimeout);
+    await this.#settled();
+  }
+
+  /** What is under way is answered, or given up at its deadline; and what those who were answered gave back. */
+  async #settled(): Promise<void> {
+    const { batcher, link } = this.#station;
+    for (let round = 0; round < 2; round++) {
+      await new Promise(setImmediate);
+      batcher.finish();
+      await link.settled();
+    }
   }
 
   /** On a cluster, one atom is one slot. */
@@ -155,7 +168,13 @@ class RedisDriver implements Driver {
     );
   }
 
-  async decide(
+  decide(asks: readonly Ask[], maxWait: number, spend: boolean, keep: boolean, timeout: number): Promise<Verdict> {
+    const [only] = asks;
+    if (!spend && only !== undefined && asks.length === 1) return this.#looks.ask(only, timeout);
+    return this.#decide(asks, maxWait, spend, keep, timeout);
+  }
+
+  async #decide(
     asks: readonly Ask[],
     maxWait: number,
     spend: boolean,
@@ -182,17 +201,17 @@ class RedisDriver implements Driver {
       args.push(cost, (gate as RedisGate).encoded);
     });
     const figures = asks.reduce((sum, { gate }) => sum + (gate as RedisGate).figures, 0);
-    const asked = link.run(script, keys, args, keys[0] as string).then((reply) => checkedReply(reply, figures));
     const verdict = (reply: readonly unknown[], ticket: boolean): Verdict =>
       verdictOf(asks, tags, reply, maxWait, spend, ticket, place, timeout, earliest);
     // a grant that comes too late is for nobody, and is given back
     const late = (reply: readonly unknown[]): void => takeBack(verdict(reply, true).ticket);
-    return verdict(await withDeadline(asked, timeout, late, () => link.late()), keep);
+    const ask = async (attempt: Attempt) => checkedReply(await link.run(script, keys, args, attempt), figures);
+    return verdict(await link.within(timeout, keys[0] as string, ask, late), keep);
   }
 
   async close(): Promise<void> {
     await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave(leaveTimeout)));
-    this.#station.batcher.finish();
+    await this.#settled();
     this.#station.link.close();
   }
 }
@@ -282,13 +301,7 @@ function scriptHost(link: Link, prefix: string): ScriptHost {
   return {
     name: (limiter, part, key) => keyName(prefix, limiter, part, key),
     run: (script: Script, keys, args, timeout) =>
-      withDeadline(
-        link.run(script, keys, args, keys[0] as string),
-        timeout,
-        () => {},
-        () => link.late(),
-      ),
+      link.within(timeout, keys[0] as string, (attempt) => link.run(script, keys, args, attempt)),
     subscribe,
-    publish: "PUBLISH",
   };
 }

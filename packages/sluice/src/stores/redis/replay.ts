@@ -60,9 +60,7 @@ export function rowText(row: Row): string {
 export function checkedReply(reply: unknown, figures: number): readonly unknown[] {
   const fits = Array.isArray(reply) && reply.length === 1 + figures;
   if (!fits || !Number.isSafeInteger(Number(reply[0])) || Number(reply[0]) <= 0) {
-    throw new StoreError("ERR_STORE_UNAVAILABLE", "The store gave a reply that this library cannot read.", {
-      cause: reply,
-    });
+    throw unreadable(reply);
   }
   return reply;
 }
@@ -78,9 +76,18 @@ export function complaintOf(value: unknown): StoreError | undefined {
 }
 
 /** A reply's value as text; nothing where there was no row. */
+function unreadable(reply: unknown): StoreError {
+  return new StoreError("ERR_STORE_UNAVAILABLE", "The store gave a reply that this library cannot read.", {
+    cause: reply,
+  });
+}
+
+/** A reply's value as text; nothing where there was no row. What is neither must not pass for a key that is new. */
 export function textOf(value: unknown): RowText {
   if (typeof value === "string") return value;
-  return typeof value === "number" ? String(value) : null;
+  if (value === null || value === undefined || value === false) return null;
+  if (typeof value === "number") return String(value);
+  throw unreadable(value);
 }
 
 /** Asks the row that is loaded, granting nothing; writes the findings at `at` and returns the start. */
@@ -128,13 +135,12 @@ export interface LogFigures {
 }
 
 export function logFigures(reply: readonly unknown[], at: number): LogFigures {
+  const granted = Number(reply[at]);
   const wait = Number(reply[at + 1]);
-  return {
-    granted: Number(reply[at]),
-    wait: wait < 0 ? Number.POSITIVE_INFINITY : wait,
-    remaining: Number(reply[at + 2]),
-    reset: Number(reply[at + 3]),
-  };
+  const remaining = Number(reply[at + 2]);
+  const reset = Number(reply[at + 3]);
+  if (Number.isNaN(granted + wait + remaining + reset)) throw unreadable(reply);
+  return { granted, wait: wait < 0 ? Number.POSITIVE_INFINITY : wait, remaining, reset };
 }
 
 /** What a log said to the call at `index` of a run, into the findings. */
