@@ -21,7 +21,7 @@ function client(url: string): { send(args: string[]): Promise<unknown> } {
 }
 
 const store = redisStore(client(process.argv[2] as string), { prefetch: { max: 10, maxAge: "1s" } });
-const limiter = rateLimiter(fixedWindow({ limit: 1000, window: "1h" }), { store, name: "orphan", timeout: 50 });
+const limiter = rateLimiter(fixedWindow({ limit: 1000, window: "1s" }), { store, name: "orphan", timeout: 50 });
 
 async function end(): Promise<void> {
   // dead by now: the breaker opens, and asks whether the server is back

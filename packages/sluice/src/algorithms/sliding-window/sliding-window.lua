@@ -1,69 +1,117 @@
 -- Twin of sliding-window.ts: same names, same order; the log is a ring at the end of the same string.
--- The string: a header, then the ring. Header: newest, seen (moments), base, top (what was logged before the oldest
--- call and up to the newest, modulo), first (where in the ring the oldest call is), count, capacity, width of a call.
+-- The string: a header, then the ring. Header: a mark, with which the text of no row begins, newest, seen (moments),
+-- base, top (what was logged before the oldest call and up to the newest, modulo), first (where in the ring the oldest
+-- call is), count, capacity, width of a call.
 -- A call: its start (6 bytes, modulo 2^48, read relative to the newest) and what was logged up to and with it (2 bytes,
 -- or 6 where a window can be charged more than 65 535). Sums of a window are differences, so a decision reads and
 -- writes the ends of the ring, and a few calls between them by bisection when many have left the window at once.
+-- Only a correction of a call in the middle changes more: the sums on the shorter side of it. See README.md for figures.
 -- Parameters: limit, window, most.
-local headerFormat = ">ddddI4I4I4I4"
-local headerSize = 48
+local headerFormat = ">BddddI4I4I4I4"
+local headerSize = 49
+local mark = 1
 local stampRange = 281474976710656
+local narrow, wide = 8, 12
+-- calls that are read and written at once: one at a time would take a hundred times as long
+local batch = 500
 
 local function callFormat(width)
-  return width == 8 and ">I6I2" or ">I6I6"
+  return width == narrow and "I6I2" or "I6I6"
 end
 
 local function costRange(width)
-  return width == 8 and 65536 or stampRange
+  return width == narrow and 65536 or stampRange
 end
 
 local function offsetOf(log, index)
   return headerSize + ((log.first + index - 1) % log.capacity) * log.width
 end
 
+local function momentOf(log, kept)
+  return log.newest - (log.newest % stampRange - kept) % stampRange
+end
+
 -- start and running sum of the call at `index`, 1 being the oldest
 local function callAt(log, index)
   local offset = offsetOf(log, index)
   local bytes = redis.call("GETRANGE", log.key, offset, offset + log.width - 1)
-  local kept, sum = struct.unpack(callFormat(log.width), bytes)
-  return log.newest - (log.newest % stampRange - kept) % stampRange, sum
+  local kept, sum = struct.unpack(">" .. callFormat(log.width), bytes)
+  return momentOf(log, kept), sum
 end
 
 local function writeCall(log, index, stamp, sum)
-  redis.call("SETRANGE", log.key, offsetOf(log, index), struct.pack(callFormat(log.width), stamp % stampRange, sum))
+  local bytes = struct.pack(">" .. callFormat(log.width), stamp % stampRange, sum)
+  redis.call("SETRANGE", log.key, offsetOf(log, index), bytes)
 end
 
--- every call as lists of starts and sums; for the rare changes in the middle
-local function readAll(log)
-  local stamps, sums = {}, {}
-  local ring = redis.call("GETRANGE", log.key, headerSize, -1)
-  local form = callFormat(log.width)
-  for index = 1, log.count do
-    local kept, sum = struct.unpack(form, ring, ((log.first + index - 1) % log.capacity) * log.width + 1)
-    stamps[index] = log.newest - (log.newest % stampRange - kept) % stampRange
-    sums[index] = sum
+-- the bytes of the calls `from` to `to`, and where they stand, a few hundred calls at a time
+local function eachPiece(log, from, to, use)
+  while from <= to do
+    local turn = log.capacity - (log.first + from - 1) % log.capacity
+    local count = math.min(to - from + 1, turn, batch)
+    local offset = offsetOf(log, from)
+    use(redis.call("GETRANGE", log.key, offset, offset + count * log.width - 1), offset)
+    from = from + count
   end
-  return stamps, sums
 end
 
--- the whole string anew, oldest call first, with room for `spare` more calls
-local function writeAll(log, stamps, sums, width, spare)
-  local form = callFormat(width)
-  local calls = {}
-  for index = 1, #stamps do
-    calls[index] = struct.pack(form, stamps[index] % stampRange, sums[index])
+-- a piece as `change(kept, sum)` says, in calls of `width`
+local function recoded(log, bytes, width, change)
+  local count = #bytes / log.width
+  local figures = { struct.unpack(">" .. string.rep(callFormat(log.width), count), bytes) }
+  for at = 1, 2 * count, 2 do
+    figures[at], figures[at + 1] = change(figures[at], figures[at + 1])
   end
-  log.width = width
-  log.first = 0
-  log.count = #stamps
-  log.capacity = #stamps + spare
-  redis.call("SET", log.key, string.rep("\0", headerSize) .. table.concat(calls) .. string.rep("\0", spare * width))
+  return struct.pack(">" .. string.rep(callFormat(width), count), unpack(figures, 1, 2 * count))
+end
+
+-- changes the calls `from` to `to` where they stand
+local function rewrite(log, from, to, change)
+  eachPiece(log, from, to, function(bytes, offset)
+    redis.call("SETRANGE", log.key, offset, recoded(log, bytes, log.width, change))
+  end)
   log.changed = true
+end
+
+-- the whole string anew, oldest call first, with room for `capacity` calls
+local function writeAll(log, calls, capacity)
+  table.insert(calls, 1, string.rep("\0", headerSize))
+  calls[#calls + 1] = string.rep("\0", (capacity - log.count) * log.width)
+  redis.call("SET", log.key, table.concat(calls))
+  log.first = 0
+  log.capacity = capacity
+  log.changed = true
+end
+
+-- room for as many calls as there are, for the next, and for an eighth more; copied as they are
+local function resize(log)
+  local calls = {}
+  eachPiece(log, 1, log.count, function(bytes)
+    calls[#calls + 1] = bytes
+  end)
+  writeAll(log, calls, log.count + 1 + math.floor(log.count / 8))
 end
 
 -- what lies between two running sums
 local function between(log, from, to)
   return (to - from) % costRange(log.width)
+end
+
+-- costs of more than two bytes
+local function widen(log)
+  local calls = {}
+  local sum, last = 0, log.base
+  eachPiece(log, 1, log.count, function(bytes)
+    calls[#calls + 1] = recoded(log, bytes, wide, function(kept, top)
+      sum = (sum + between(log, last, top)) % costRange(wide)
+      last = top
+      return kept, sum
+    end)
+  end)
+  log.base = 0
+  log.top = sum
+  log.width = wide
+  writeAll(log, calls, log.capacity)
 end
 
 -- how many calls, from the oldest on, satisfy `holds(stamp, sum)`, which holds for a prefix; and the sum of the last
@@ -109,6 +157,7 @@ local function dropThrough(log, past)
   if gone > 0 then
     log.first = (log.first + gone) % log.capacity
     log.count = log.count - gone
+    log.newest = log.count > 0 and log.newest or 0
     log.base = sum
     log.changed = true
   end
@@ -121,81 +170,131 @@ local function push(log, stamp, cost)
     writeCall(log, log.count, stamp, log.top)
     return
   end
-  log.newest = stamp
-  if log.count == log.capacity then
-    local stamps, sums = readAll(log)
-    stamps[log.count + 1] = stamp
-    sums[log.count + 1] = log.top
-    writeAll(log, stamps, sums, log.width, math.floor(log.count / 8))
-    return
+  -- a ring of which three quarters have been empty gives them back
+  if log.count == log.capacity or (log.capacity > 16 and log.count < log.capacity / 4) then
+    resize(log)
   end
+  log.newest = stamp
   log.count = log.count + 1
   writeCall(log, log.count, stamp, log.top)
 end
 
-local function dropNewest(log)
-  log.count = log.count - 1
-  if log.count == 0 then
-    log.newest = 0
+-- the call at `count` is the newest from now on; what it costs is told by `top`
+local function cut(log, count)
+  log.newest = count > 0 and callAt(log, count) or 0
+  log.count = count
+  log.changed = true
+  if count == 0 then
     log.base = log.top
-  else
-    log.newest = callAt(log, log.count)
   end
 end
 
--- takes up to `cost` from the newest calls
+-- forgets the calls at the end that cost nothing any more; one before the newest stays until it leaves the window
+local function trim(log, p)
+  while log.count > 0 do
+    -- only the sums of one window can be told apart
+    local past = log.newest - p[2]
+    local kept, sum = prefix(log, function(stamp, each)
+      return stamp <= past or each ~= log.top
+    end)
+    if sum ~= log.top then
+      cut(log, kept + 1)
+      return
+    end
+    cut(log, kept)
+  end
+end
+
+-- takes up to `cost` from the newest calls, when none is ahead: all are of one window
 local function takeNewest(log, cost)
-  while cost > 0 and log.count > 0 do
-    local before = log.base
-    if log.count > 1 then
-      local _, sum = callAt(log, log.count - 1)
-      before = sum
-    end
-    local taken = math.min(cost, between(log, before, log.top))
-    cost = cost - taken
-    log.top = (log.top - taken) % costRange(log.width)
-    if log.top == before then
-      dropNewest(log)
-    else
-      writeCall(log, log.count, log.newest, log.top)
-    end
-  end
-end
-
--- adds to the newest call from `from` up to `last`, or takes from them, the newest first
-local function correct(log, from, last, delta)
-  local stamps, sums = readAll(log)
-  local costs, before = {}, log.base
-  for index = 1, #stamps do
-    costs[index] = between(log, before, sums[index])
-    before = sums[index]
-  end
-  local left = delta
-  for index = #stamps, 1, -1 do
-    if left ~= 0 and stamps[index] >= from and stamps[index] <= last then
-      local change = math.max(left, -costs[index])
-      costs[index] = costs[index] + change
-      left = left - change
-    end
-  end
-  if left == delta then
+  local used = between(log, log.base, log.top)
+  local left = math.max(0, used - cost)
+  if left == used then
     return
   end
-  -- a call before the newest stays, with a cost of 0, until it leaves the window
-  local count = #stamps
-  while count > 0 and costs[count] == 0 do
-    stamps[count] = nil
-    sums[count] = nil
-    count = count - 1
+  local whole = left == 0 and -1 or prefix(log, function(_, sum)
+    return between(log, log.base, sum) < left
+  end)
+  log.top = (log.base + left) % costRange(log.width)
+  cut(log, whole + 1)
+  if log.count > 0 then
+    writeCall(log, log.count, log.newest, log.top)
   end
-  local sum = log.base
-  for index = 1, count do
-    sum = (sum + costs[index]) % costRange(log.width)
-    sums[index] = sum
+end
+
+-- the call at `index` costs so much more. Only differences of sums count: those from it on rise, or those before it fall
+local function correct(log, index, change)
+  local range = costRange(log.width)
+  local from, to = index, log.count
+  if index <= log.count / 2 then
+    from, to, change = 1, index - 1, -change
+    log.base = (log.base + change) % range
+  else
+    log.top = (log.top + change) % range
   end
-  log.newest = stamps[count] or 0
-  log.top = sum
-  writeAll(log, stamps, sums, log.width, log.capacity - count)
+  rewrite(log, from, to, function(kept, sum)
+    return kept, (sum + change) % range
+  end)
+end
+
+-- the same as takeNewest, of the calls that have started while others are ahead
+local function takeStarted(log, cost, now)
+  local last, sum = through(log, now)
+  local used = between(log, log.base, sum)
+  local left = math.max(0, used - cost)
+  if left == used then
+    return
+  end
+  local whole = prefix(log, function(stamp, each)
+    return stamp <= now and between(log, log.base, each) < left
+  end)
+  -- the first that is not left whole costs what they cost together, less what is taken
+  rewrite(log, whole + 1, last, function(kept)
+    return kept, sum
+  end)
+  correct(log, whole + 1, left - used)
+end
+
+-- where the call is that started at `stamp`, if there is one, and the sums before and with it
+local function find(log, stamp)
+  local before, base = prefix(log, function(each)
+    return each < stamp
+  end)
+  if before == log.count then
+    return nil
+  end
+  local found, sum = callAt(log, before + 1)
+  return found == stamp and before + 1 or nil, base, sum
+end
+
+local function takeAt(log, stamp, cost, p)
+  local index, before, sum = find(log, stamp)
+  if not index then
+    return
+  end
+  local whole = between(log, before, sum)
+  correct(log, index, -math.min(cost, whole))
+  if index == log.count and cost >= whole then
+    trim(log, p)
+  end
+end
+
+local function addAt(log, stamp, added, now, p)
+  local index, before, sum = find(log, stamp)
+  if not index then
+    return
+  end
+  if log.newest > now then
+    -- behind a line, the windows around the call are not the last one, for which there is room
+    local _, gone = through(log, stamp - p[2])
+    local _, last = through(log, stamp + p[2] - 1)
+    local around = between(log, gone, before) + between(log, before, sum) + between(log, sum, last)
+    if around + added >= costRange(log.width) and log.width == narrow then
+      widen(log)
+    end
+    added = math.max(0, math.min(added, costRange(log.width) - 1 - around))
+  end
+  correct(log, index, added)
 end
 
 local function heal(log, clock, p)
@@ -207,15 +306,13 @@ local function heal(log, clock, p)
   if back <= p[2] then
     return seen
   end
-  local stamps, sums = readAll(log)
-  for index = 1, #stamps do
-    stamps[index] = math.max(0, stamps[index] - back)
-  end
+  rewrite(log, 1, log.count, function(kept, sum)
+    return math.max(0, momentOf(log, kept) - back) % stampRange, sum
+  end)
   log.newest = math.max(0, log.newest - back)
   if log.seen > 0 then
     log.seen = clock
   end
-  writeAll(log, stamps, sums, log.width, log.capacity - #stamps)
   return clock
 end
 
@@ -247,28 +344,21 @@ end
 return {
   open = function(key, p)
     local header = redis.call("GETRANGE", key, 0, headerSize - 1)
-    local log = { key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0 }
-    local width = p[3] <= 65535 and 8 or 12
-    log.width = width
-    if #header < headerSize then
+    local width = p[3] <= 65535 and narrow or wide
+    local log =
+      { key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0, width = width }
+    -- what another algorithm has left is as good as nothing
+    if #header < headerSize or string.byte(header) ~= mark then
       return log
     end
-    log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =
+    local _
+    _, log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =
       struct.unpack(headerFormat, header)
+    -- the limit has been raised beyond what two bytes hold
     if log.width < width and log.count == 0 then
       log.base, log.top, log.capacity, log.width = 0, 0, 0, width
     elseif log.width < width then
-      -- the limit has been raised beyond what two bytes hold
-      local stamps, sums = readAll(log)
-      local sum, last = 0, log.base
-      for index = 1, #sums do
-        sum = sum + between(log, last, sums[index])
-        last = sums[index]
-        sums[index] = sum
-      end
-      log.base = 0
-      log.top = sum
-      writeAll(log, stamps, sums, width, log.capacity - #stamps)
+      widen(log)
     end
     return log
   end,
@@ -277,6 +367,7 @@ return {
     if log.changed then
       local header = struct.pack(
         headerFormat,
+        mark,
         log.newest,
         log.seen,
         log.base,
@@ -307,16 +398,18 @@ return {
     local now = heal(log, clock, p)
     dropThrough(log, now - p[2])
     -- a grant that has left the window cannot be corrected any more, and what has not started yet is not given back
-    if delta < 0 and stamp == -1 and log.newest <= now then
+    if delta < 0 and stamp ~= -1 then
+      takeAt(log, stamp, -delta, p)
+    elseif delta < 0 and log.newest <= now then
       takeNewest(log, -delta)
     elseif delta < 0 then
-      correct(log, stamp == -1 and 0 or stamp, stamp == -1 and now or stamp, delta)
+      takeStarted(log, -delta, now)
     else
       local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))
-      if stamp == -1 then
+      if added > 0 and stamp == -1 then
         push(log, math.max(now, log.newest), added)
-      else
-        correct(log, stamp, stamp, added)
+      elseif added > 0 then
+        addAt(log, stamp, added, now, p)
       end
     end
     log.seen = log.newest > now and now or 0

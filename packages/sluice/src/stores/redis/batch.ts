@@ -413,22 +413,18 @@ function answerKey(
     });
     let index = 0;
     for (const { cost, count, resolve } of callers.slice(from, to)) {
-      let findings: number[] = [];
-      let granted = 0;
-      for (let left = count; left > 0; left--, index++) {
-        const next = ask(parts, logs, index, cost, now);
-        if (next.some((figure, place) => place % numbersPerPolicy === 0 && figure > 0)) {
-          if (granted === 0) findings = next;
-          continue;
-        }
-        granted += 1;
+      const findings = ask(parts, logs, index, cost, now);
+      const granted = grantedOf(parts, logs, index, cost, count, findings);
+      if (granted > 0) {
         parts.forEach((part, place) => {
-          if (!part.logged) take(part, now, now, cost, next, place * numbersPerPolicy);
+          const figures = logs[place];
+          // as in the script: many calls at one moment cost what one call of their sum does
+          if (figures === undefined) take(part, now, now, cost * granted, findings, place * numbersPerPolicy);
+          else noteLog(figures, index + granted - 1, cost, findings, place * numbersPerPolicy);
         });
-        findings = next;
-      }
-      if (granted > 0) gate.changed(tag);
-      else deny(gate, tag, cost, findings, now, sent);
+        gate.changed(tag);
+      } else deny(gate, tag, cost, findings, now, sent);
+      index += count;
       resolve(decideMany(policies, findings, granted > 0), granted, now);
     }
   }
@@ -446,6 +442,26 @@ function deny(
   const wait = Math.max(...findings.filter((_, place) => place % numbersPerPolicy === 0));
   gate.deniedByLog(tag, cost, findings, sent);
   gate.denied(tag, cost, wait, now, sent);
+}
+
+/** How many of `count` calls every policy grants, from the call at `index` of a run on, which found `findings`. */
+function grantedOf(
+  parts: readonly Part[],
+  logs: readonly (LogFigures | undefined)[],
+  index: number,
+  cost: number,
+  count: number,
+  findings: readonly number[],
+): number {
+  let granted = count;
+  for (let place = 0; place < parts.length; place++) {
+    const at = place * numbersPerPolicy;
+    if ((findings[at] as number) > 0) return 0;
+    const figures = logs[place];
+    const room = figures === undefined ? Math.floor((findings[at + 1] as number) / cost) : figures.granted - index;
+    granted = Math.min(granted, room);
+  }
+  return Math.max(1, granted);
 }
 
 /** What every policy says to the call at `index` of a run. */

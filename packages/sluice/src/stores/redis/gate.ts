@@ -5,7 +5,7 @@ import type { Batcher } from "./batch.js";
 import type { Denials } from "./denials.js";
 import { inner, keyStart, partStart, slotOf } from "./keys.js";
 import type { Link } from "./link.js";
-import type { Lots } from "./lots.js";
+import type { GiveBack, Lots } from "./lots.js";
 import {
   amend,
   checkedReply,
@@ -30,7 +30,7 @@ export interface Station {
   /** µs for the script to reason at; 0 for the server's own clock. */
   readonly now: () => number;
   readonly denials: (() => Denials) | undefined;
-  readonly lots: (() => Lots) | undefined;
+  readonly lots: ((policies: readonly Policy[], giveBack: GiveBack) => Lots | undefined) | undefined;
 }
 
 /** How many rows the server could step in the time that it takes for a log; see bench/README.md. */
@@ -71,7 +71,7 @@ export class RedisGate implements Gate {
   readonly #leaving = new Map<string, Leaving>();
   readonly #denials: Denials | undefined;
   readonly #logs: boolean;
-  readonly #lots: Lots | undefined;
+  #lots: Lots | undefined;
 
   constructor(driver: Driver, station: Station, limiter: string, policies: readonly Policy[]) {
     this.driver = driver;
@@ -87,7 +87,7 @@ export class RedisGate implements Gate {
     this.weight = policies.length + logs * (rowsPerLog - 1);
     this.figuresPerRun = logs * figuresPerLog;
     this.figures = this.parts.length - logs + this.figuresPerRun;
-    this.#lots = station.lots?.();
+    this.#lots = this.#openLots();
   }
 
   /** On a cluster, the slot of a key; else 0. */
@@ -120,8 +120,7 @@ export class RedisGate implements Gate {
     if (lots === undefined) return batcher.consume(this, tag, cost, timeout);
     return batcher.consume(this, tag, cost, timeout).then((decision) => {
       if (decision.allowed) {
-        // a lot that cannot be had changes nothing for this call, and the next one asks for itself
-        lots.refill(tag, decision, (count) => batcher.lot(this, tag, count, timeout)).catch(() => lots.forget(tag));
+        lots.refill(tag, decision, (count) => batcher.lot(this, tag, count, timeout));
       }
       return decision;
     });
@@ -168,6 +167,7 @@ export class RedisGate implements Gate {
 
   async amend(key: string, delta: number, timeout: number): Promise<Findings> {
     const tag = inner(key);
+    this.recall(tag);
     const reply = await this.#ask(
       ["amend", delta],
       tag,
@@ -242,20 +242,24 @@ export class RedisGate implements Gate {
     await this.#ask(["amend", delta], tag, stamps, timeout);
   }
 
+  #openLots(): Lots | undefined {
+    return this.#station.lots?.(this.policies, (tag, left, stamp) => {
+      const stamps = this.policies.map(() => stamp);
+      return this.#ask(["amend", -left], tag, stamps, giveBackTimeout);
+    });
+  }
+
+  /** Gives back what this process has taken ahead of a key: what is asked after that is answered as if it had not. */
+  recall(tag: string): void {
+    this.#lots?.recall(tag);
+  }
+
   /** Gives unspent lots back. */
-  async leave(timeout: number): Promise<void> {
-    await this.#lots?.settled();
-    const lots = Array.from(this.#lots?.drain() ?? []);
-    const returned = lots.map(({ tag, left, stamp }) =>
-      this.#ask(
-        ["amend", -left],
-        tag,
-        this.policies.map(() => stamp),
-        timeout,
-      ),
-    );
-    // what cannot be given back runs out by itself
-    await Promise.allSettled(returned);
+  async leave(): Promise<void> {
+    const lots = this.#lots;
+    // whoever opens the limiter again takes lots of its own; calls that are under way take no more
+    this.#lots = this.#openLots();
+    await lots?.close();
   }
 
   /** What a grant wrote: the rows that are loaded now. */
@@ -287,3 +291,6 @@ export class RedisGate implements Gate {
   /** Its state is the server's. */
   forget(): void {}
 }
+
+/** ms that giving a lot back may take. */
+const giveBackTimeout = 1000;

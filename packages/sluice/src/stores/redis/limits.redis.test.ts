@@ -258,19 +258,16 @@ describe("an exact window", () => {
     }
     expect((await limiter.peek("key")).remaining).toBe(0);
     expect(((await client.memory("USAGE", key)) as number) / 10_000).toBeLessThanOrEqual(10);
-    const decisions: (() => Promise<unknown>)[] = [
-      () => limiter.consume("key"),
-      () => limiter.peek("key"),
-      async () => {
-        clock.advance(3_600_000);
-        await limiter.consume("key");
-      },
-    ];
-    for (const decide of decisions) {
+    const emptied = async (): Promise<unknown> => {
+      clock.advance(3_600_000);
+      return limiter.consume("key");
+    };
+    for (const decide of [() => limiter.consume("key"), () => limiter.peek("key"), emptied]) {
       const counts = await commandsDuring(client, decide);
       // never the whole ring: its ends, and a search of them by halves
       expect(counts["getrange"] ?? 0).toBeLessThanOrEqual(40);
-      expect(counts["set"] ?? 0).toBe(0);
+      // an empty ring makes room for one as small as what it holds
+      expect(counts["set"] ?? 0).toBe(decide === emptied ? 1 : 0);
       expect(counts["setrange"] ?? 0).toBeLessThanOrEqual(2);
     }
   });

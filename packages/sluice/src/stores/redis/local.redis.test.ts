@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vi
 import type { Found } from "../../../../../scripts/servers.mjs";
 import { until } from "../../../test/cluster.js";
 import { type PrivateServer, startPrivateServer } from "../../../test/faults/server.js";
-import { endless, kindNames, kinds } from "../../../test/fleet/orders.js";
+import { endless, type Kind, kindNames, kinds } from "../../../test/fleet/orders.js";
 import { commandsDuring } from "../../../test/observe.js";
 import { fixedWindow } from "../../algorithms/fixed-window/fixed-window.js";
 import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
@@ -244,7 +244,8 @@ describe("the denial cache", () => {
 });
 
 describe("calls taken ahead", () => {
-  const prefetch = { max: 10, maxAge: "5s" } as const;
+  // a lot holds what flows in while it lasts: these last as long as their windows
+  const prefetch = { max: 10, maxAge: endless } as const;
 
   it("are counted before they are spent: several processes, some of which crash, never admit more than the limit", async () => {
     const random = new Random(5);
@@ -266,36 +267,91 @@ describe("calls taken ahead", () => {
     }
   });
 
-  it("exceed the bound of any span by what flows in during maxAge, and no more", async () => {
-    const random = new Random(23);
-    const [rate, burst, maxAge] = [50, 20, 400];
-    for (let round = 0; round < 20; round++) {
-      const clock = manualClock(1_700_000_000_000_000);
-      const name = randomUUID();
-      const policy = tokenBucket({ rate, per: "1s", burst });
-      const options = { name, prefetch: { max: 15, maxAge }, [scriptClock]: clock };
-      const members = [limiterOn(policy, options), limiterOn(policy, options)];
-      const admitted: number[] = [];
-      for (let step = 0; step < 120; step++) {
-        const limiter = random.pick(members);
-        if (random.chance(0.6)) {
-          if ((await limiter.consume("key")).allowed) admitted.push(clock.now());
-        } else clock.advance(random.pick([0, 1, 20, random.whole(0, 100), random.whole(0, 600)]));
-      }
-      for (const start of admitted) {
-        for (const span of [1, 100_000, 400_000, 1_000_000]) {
-          const inside = admitted.filter((moment) => moment >= start && moment < start + span).length;
-          const tick = 1e6 / rate;
-          expect(inside, `round ${round}`).toBeLessThanOrEqual(burst + Math.ceil((span + maxAge * 1000) / tick));
+  /** What a policy of each kind admits at most in a span; all in µs. */
+  const bounds: Readonly<Record<Kind, (limit: number, window: number, span: number) => number>> = {
+    "fixed window": (limit, window, span) => (Math.ceil(span / window) + 1) * limit - 1,
+    "fixed window on the clock": (limit, window, span) => (Math.ceil(span / window) + 1) * limit,
+    "sliding window": (limit, window, span) => Math.ceil(span / window) * limit,
+    "sliding counter": (limit, window, span) => (Math.ceil(span / window) + 1) * limit - 1,
+    "token bucket": (limit, window, span) => limit + Math.ceil((span * limit) / window),
+    "token bucket by intervals": (limit, window, span) => limit + limit * Math.ceil(span / window),
+  };
+
+  it.each(kindNames)(
+    "exceed the bound of any span by rate × maxAge for each process, and a bucket's by that much in all: %s",
+    async (kind) => {
+      const random = new Random(23);
+      const [limit, window, maxAge] = [200, 1000, 100];
+      const flow = (limit * maxAge) / window;
+      for (let round = 0; round < 12; round++) {
+        const clock = manualClock(1_700_000_000_000_000);
+        const options = { name: randomUUID(), prefetch: { max: 1000, maxAge }, [scriptClock]: clock };
+        const members = Array.from({ length: 1 + (round % 3) }, () =>
+          limiterOn(kinds[kind]({ limit, window }), options),
+        );
+        const admitted: number[] = [];
+        for (let step = 0; step < 120; step++) {
+          const limiter = random.pick(members);
+          if (random.chance(0.6)) {
+            // a burst, in which lots grow
+            for (let left = random.pick([1, 5, 60]); left > 0; left--) {
+              if ((await limiter.consume("key")).allowed) admitted.push(clock.now());
+            }
+          } else clock.advance(random.pick([0.001, 1, maxAge - 0.001, maxAge, random.whole(0, 150), window - maxAge]));
+        }
+        const extra = flow * (kind === "token bucket" ? 1 : members.length);
+        for (const start of new Set(admitted)) {
+          for (const span of [1, 100_000, 400_000, window * 1000]) {
+            const inside = admitted.filter((moment) => moment >= start && moment < start + span).length;
+            const most = bounds[kind](limit, window * 1000, span) + extra;
+            expect(inside, `round ${round}, ${span} µs`).toBeLessThanOrEqual(most);
+          }
         }
       }
-    }
+    },
+  );
+
+  it("exceed a window by no more than that, though a lot is spent just after what it was counted with has left", async () => {
+    const clock = manualClock(1_700_000_000_000_000);
+    const [limit, window, maxAge] = [1000, 10_000, 500];
+    const options = { name: randomUUID(), [scriptClock]: clock };
+    const policy = slidingWindow({ limit, window });
+    const [ahead, other] = [
+      limiterOn(policy, { ...options, prefetch: { max: 1000, maxAge } }),
+      limiterOn(policy, options),
+    ];
+    const lot = (limit * maxAge) / window;
+    let admitted = 0;
+    const spend = async (limiter: RateLimiter, calls: number): Promise<void> => {
+      for (let call = 0; call < calls; call++) admitted += (await limiter.consume("key")).allowed ? 1 : 0;
+    };
+    // calls until a lot is whole
+    for (let calls = 0; limit - (await other.peek("key")).remaining - calls < lot; calls++) await spend(ahead, 1);
+    clock.advance(maxAge - 1);
+    admitted = 0;
+    await spend(ahead, lot);
+    await spend(other, limit);
+    clock.advance(window - maxAge + 1);
+    await spend(other, limit);
+    // from the first of those until now is less than a window
+    expect(admitted).toBe(limit + lot);
+  });
+
+  it("are none where less than two calls flow in while they last", async () => {
+    const limiter = limiterOn(slidingWindow({ limit: 1000, window: 10_000 }), { prefetch: { max: 100, maxAge: 10 } });
+    const counts = await commandsDuring(client, async () => {
+      for (let call = 0; call < 50; call++) await limiter.consume("key");
+    });
+    expect(counts["evalsha"]).toBe(50);
   });
 
   it("save most round trips on a hot key, and are exact near its limit", async () => {
     const limit = 1000;
     const name = randomUUID();
-    const limiter = limiterOn(fixedWindow({ limit, window: endless }), { name, prefetch: { max: 50, maxAge: "1m" } });
+    const limiter = limiterOn(fixedWindow({ limit, window: endless }), {
+      name,
+      prefetch: { max: 50, maxAge: endless },
+    });
     let allowed = 0;
     const counts = await commandsDuring(client, async () => {
       for (let call = 0; call < 800; call++) allowed += (await limiter.consume("key")).allowed ? 1 : 0;
@@ -309,7 +365,7 @@ describe("calls taken ahead", () => {
 
   it("are asked for one lot at a time, however many call at once: nothing is lost between them", async () => {
     const limit = 1000;
-    const limiter = limiterOn(fixedWindow({ limit, window: endless }), { prefetch: { max: 50, maxAge: "1m" } });
+    const limiter = limiterOn(fixedWindow({ limit, window: endless }), { prefetch: { max: 50, maxAge: endless } });
     let allowed = 0;
     for (let turn = 0; turn < 20; turn++) {
       const decisions = await Promise.all(Array.from({ length: 100 }, () => limiter.consume("key")));
@@ -333,16 +389,110 @@ describe("calls taken ahead", () => {
     expect((await look.peek("fresh")).remaining).toBe(999);
   });
 
+  it("are not taken any more by a call that is under way when the limiter closes", async () => {
+    const { client: slow, hold, release } = held();
+    const name = randomUUID();
+    const policy = fixedWindow({ limit: 1000, window: endless });
+    const limiter = limiterOn(policy, { name, prefetch }, slow);
+    for (let call = 0; call < 20; call++) await limiter.consume("key");
+    hold("replies", "consume");
+    const under = Promise.all([limiter.consume("key", { cost: 100 }), limiter.consume("other")]);
+    await new Promise(setImmediate);
+    const closed = limiter.close();
+    release();
+    await Promise.all([under, closed]);
+    await new Promise(setImmediate);
+    const look = limiterOn(policy, { name });
+    expect((await look.peek("key")).remaining).toBe(880);
+    expect((await look.peek("other")).remaining).toBe(999);
+    // and whoever opens it again takes its own
+    const again = limiterOn(policy, { name, prefetch });
+    for (let call = 0; call < 10; call++) expect((await again.consume("key")).allowed).toBe(true);
+    await again.close();
+    expect((await look.peek("key")).remaining).toBe(870);
+  });
+
+  it("are counted alike here and there, of several policies too, however many are taken", async () => {
+    const policies = [
+      fixedWindow({ limit: 1_000_000_000, window: endless, name: "one" }),
+      tokenBucket({ rate: 900_000_000, per: endless, name: "two" }),
+      slidingWindow({ limit: 800_000_000, window: "10d", name: "three" }),
+    ];
+    const options = { name: randomUUID(), [scriptClock]: manualClock(1_700_000_000_000_000) };
+    const limiter = limiterOn(policies, { ...options, prefetch: { max: 1_000_000, maxAge: "10d" } });
+    const look = limiterOn(policies, options);
+    let told = await limiter.consume("key");
+    // each lot is twice as large as the one before
+    for (let lot = 1; lot < 5000; lot++) told = await limiter.consume("key");
+    const { parts } = await look.peek("key");
+    const left = 1_000_000_000 - 5000 - (parts[0]?.remaining as number);
+    expect(left).toBeGreaterThanOrEqual(0);
+    expect(told.parts.map(({ remaining }) => remaining)).toEqual(parts.map(({ remaining }) => remaining + left));
+    await limiter.close();
+    expect((await look.peek("key")).parts.map(({ remaining }) => remaining)).toEqual([
+      999_995_000, 899_995_000, 799_995_000,
+    ]);
+  });
+
   it("run out after maxAge, and are not spent then", async () => {
     const clock = manualClock(1_700_000_000_000_000);
     const name = randomUUID();
-    const policy = fixedWindow({ limit: 1000, window: "1d" });
+    const policy = fixedWindow({ limit: 1_000_000_000, window: "1d" });
     const limiter = limiterOn(policy, { name, prefetch: { max: 10, maxAge: 100 }, [scriptClock]: clock });
     for (let call = 0; call < 30; call++) await limiter.consume("key");
     await until(async () => (await commandsDuring(client, () => limiter.consume("key")))["evalsha"] === undefined);
     clock.advance(100);
     const counts = await commandsDuring(client, () => limiter.consume("key"));
     expect(counts["evalsha"]).toBeGreaterThanOrEqual(1);
+  });
+
+  it.each(kindNames)("come back when they are too old: bursts far apart use up the whole limit: %s", async (kind) => {
+    const clock = manualClock(1_700_000_000_000_000);
+    const [limit, maxAge] = [1000, 100_000];
+    const policy = kinds[kind]({ limit, window: 1_000_000 });
+    const options = { name: randomUUID(), [scriptClock]: clock };
+    const [limiter, other] = [
+      limiterOn(policy, { ...options, prefetch: { max: 50, maxAge } }),
+      limiterOn(policy, options),
+    ];
+    for (let call = 0; call < 40; call++) expect((await limiter.consume("key")).allowed).toBe(true);
+    await expect.poll(async () => (await other.peek("key")).remaining).toBeLessThan(limit - 40);
+    clock.advance(maxAge);
+    await limiter.consume("key");
+    // the call has taken one ahead again
+    await expect.poll(async () => (await other.peek("key")).remaining).toBeGreaterThanOrEqual(limit - 42);
+  });
+
+  it("come back when they are too old also if nobody asks for the key any more", async () => {
+    const name = randomUUID();
+    const policy = slidingWindow({ limit: 1000, window: 10_000 });
+    const limiter = limiterOn(policy, { name, prefetch: { max: 50, maxAge: 200 } });
+    const other = limiterOn(policy, { name });
+    for (let call = 0; call < 40; call++) await limiter.consume("key");
+    await expect.poll(async () => (await other.peek("key")).remaining, { timeout: 5000 }).toBe(960);
+  });
+
+  it.each(kindNames)("are given back before the key is looked at, charged or waited for: %s", async (kind) => {
+    const name = randomUUID();
+    const policy = kinds[kind]({ limit: 1000, window: endless });
+    const [limiter, other] = [limiterOn(policy, { name, prefetch }), limiterOn(policy, { name })];
+    const fill = async (): Promise<void> => {
+      await limiter.reset("key");
+      for (let call = 0; call < 40; call++) await limiter.consume("key");
+      // a lot is on its way, or there
+      expect((await other.peek("key")).remaining).toBeLessThan(960);
+    };
+    await fill();
+    expect((await limiter.peek("key")).remaining).toBe(960);
+    expect((await other.peek("key")).remaining).toBe(960);
+    await fill();
+    expect((await limiter.peek("key", { cost: 960 })).allowed).toBe(true);
+    await fill();
+    expect((await limiter.charge("key", { cost: 960 })).remaining).toBe(0);
+    expect((await limiter.consume("key")).allowed).toBe(false);
+    await fill();
+    await limiter.wait("key", { cost: 960, maxWait: 0 });
+    expect((await limiter.consume("key")).allowed).toBe(false);
   });
 
   it("one at a time is the exact mode", async () => {

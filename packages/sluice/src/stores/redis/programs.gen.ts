@@ -235,53 +235,89 @@ export const limiterScript: Script = {
     "}\n" +
     "end\n" +
     "if name == \"sliding-window\" then\n" +
-    "local headerFormat = \">ddddI4I4I4I4\"\n" +
-    "local headerSize = 48\n" +
+    "local headerFormat = \">BddddI4I4I4I4\"\n" +
+    "local headerSize = 49\n" +
+    "local mark = 1\n" +
     "local stampRange = 281474976710656\n" +
+    "local narrow, wide = 8, 12\n" +
+    "local batch = 500\n" +
     "local function callFormat(width)\n" +
-    "return width == 8 and \">I6I2\" or \">I6I6\"\n" +
+    "return width == narrow and \"I6I2\" or \"I6I6\"\n" +
     "end\n" +
     "local function costRange(width)\n" +
-    "return width == 8 and 65536 or stampRange\n" +
+    "return width == narrow and 65536 or stampRange\n" +
     "end\n" +
     "local function offsetOf(log, index)\n" +
     "return headerSize + ((log.first + index - 1) % log.capacity) * log.width\n" +
     "end\n" +
+    "local function momentOf(log, kept)\n" +
+    "return log.newest - (log.newest % stampRange - kept) % stampRange\n" +
+    "end\n" +
     "local function callAt(log, index)\n" +
     "local offset = offsetOf(log, index)\n" +
     "local bytes = redis.call(\"GETRANGE\", log.key, offset, offset + log.width - 1)\n" +
-    "local kept, sum = struct.unpack(callFormat(log.width), bytes)\n" +
-    "return log.newest - (log.newest % stampRange - kept) % stampRange, sum\n" +
+    "local kept, sum = struct.unpack(\">\" .. callFormat(log.width), bytes)\n" +
+    "return momentOf(log, kept), sum\n" +
     "end\n" +
     "local function writeCall(log, index, stamp, sum)\n" +
-    "redis.call(\"SETRANGE\", log.key, offsetOf(log, index), struct.pack(callFormat(log.width), stamp % stampRange, sum))\n" +
+    "local bytes = struct.pack(\">\" .. callFormat(log.width), stamp % stampRange, sum)\n" +
+    "redis.call(\"SETRANGE\", log.key, offsetOf(log, index), bytes)\n" +
     "end\n" +
-    "local function readAll(log)\n" +
-    "local stamps, sums = {}, {}\n" +
-    "local ring = redis.call(\"GETRANGE\", log.key, headerSize, -1)\n" +
-    "local form = callFormat(log.width)\n" +
-    "for index = 1, log.count do\n" +
-    "local kept, sum = struct.unpack(form, ring, ((log.first + index - 1) % log.capacity) * log.width + 1)\n" +
-    "stamps[index] = log.newest - (log.newest % stampRange - kept) % stampRange\n" +
-    "sums[index] = sum\n" +
+    "local function eachPiece(log, from, to, use)\n" +
+    "while from <= to do\n" +
+    "local turn = log.capacity - (log.first + from - 1) % log.capacity\n" +
+    "local count = math.min(to - from + 1, turn, batch)\n" +
+    "local offset = offsetOf(log, from)\n" +
+    "use(redis.call(\"GETRANGE\", log.key, offset, offset + count * log.width - 1), offset)\n" +
+    "from = from + count\n" +
     "end\n" +
-    "return stamps, sums\n" +
     "end\n" +
-    "local function writeAll(log, stamps, sums, width, spare)\n" +
-    "local form = callFormat(width)\n" +
-    "local calls = {}\n" +
-    "for index = 1, #stamps do\n" +
-    "calls[index] = struct.pack(form, stamps[index] % stampRange, sums[index])\n" +
+    "local function recoded(log, bytes, width, change)\n" +
+    "local count = #bytes / log.width\n" +
+    "local figures = { struct.unpack(\">\" .. string.rep(callFormat(log.width), count), bytes) }\n" +
+    "for at = 1, 2 * count, 2 do\n" +
+    "figures[at], figures[at + 1] = change(figures[at], figures[at + 1])\n" +
     "end\n" +
-    "log.width = width\n" +
-    "log.first = 0\n" +
-    "log.count = #stamps\n" +
-    "log.capacity = #stamps + spare\n" +
-    "redis.call(\"SET\", log.key, string.rep(\"\\0\", headerSize) .. table.concat(calls) .. string.rep(\"\\0\", spare * width))\n" +
+    "return struct.pack(\">\" .. string.rep(callFormat(width), count), unpack(figures, 1, 2 * count))\n" +
+    "end\n" +
+    "local function rewrite(log, from, to, change)\n" +
+    "eachPiece(log, from, to, function(bytes, offset)\n" +
+    "redis.call(\"SETRANGE\", log.key, offset, recoded(log, bytes, log.width, change))\n" +
+    "end)\n" +
     "log.changed = true\n" +
+    "end\n" +
+    "local function writeAll(log, calls, capacity)\n" +
+    "table.insert(calls, 1, string.rep(\"\\0\", headerSize))\n" +
+    "calls[#calls + 1] = string.rep(\"\\0\", (capacity - log.count) * log.width)\n" +
+    "redis.call(\"SET\", log.key, table.concat(calls))\n" +
+    "log.first = 0\n" +
+    "log.capacity = capacity\n" +
+    "log.changed = true\n" +
+    "end\n" +
+    "local function resize(log)\n" +
+    "local calls = {}\n" +
+    "eachPiece(log, 1, log.count, function(bytes)\n" +
+    "calls[#calls + 1] = bytes\n" +
+    "end)\n" +
+    "writeAll(log, calls, log.count + 1 + math.floor(log.count / 8))\n" +
     "end\n" +
     "local function between(log, from, to)\n" +
     "return (to - from) % costRange(log.width)\n" +
+    "end\n" +
+    "local function widen(log)\n" +
+    "local calls = {}\n" +
+    "local sum, last = 0, log.base\n" +
+    "eachPiece(log, 1, log.count, function(bytes)\n" +
+    "calls[#calls + 1] = recoded(log, bytes, wide, function(kept, top)\n" +
+    "sum = (sum + between(log, last, top)) % costRange(wide)\n" +
+    "last = top\n" +
+    "return kept, sum\n" +
+    "end)\n" +
+    "end)\n" +
+    "log.base = 0\n" +
+    "log.top = sum\n" +
+    "log.width = wide\n" +
+    "writeAll(log, calls, log.capacity)\n" +
     "end\n" +
     "local function prefix(log, holds)\n" +
     "local low, high, lowSum = 0, 1, log.base\n" +
@@ -323,6 +359,7 @@ export const limiterScript: Script = {
     "if gone > 0 then\n" +
     "log.first = (log.first + gone) % log.capacity\n" +
     "log.count = log.count - gone\n" +
+    "log.newest = log.count > 0 and log.newest or 0\n" +
     "log.base = sum\n" +
     "log.changed = true\n" +
     "end\n" +
@@ -334,75 +371,113 @@ export const limiterScript: Script = {
     "writeCall(log, log.count, stamp, log.top)\n" +
     "return\n" +
     "end\n" +
-    "log.newest = stamp\n" +
-    "if log.count == log.capacity then\n" +
-    "local stamps, sums = readAll(log)\n" +
-    "stamps[log.count + 1] = stamp\n" +
-    "sums[log.count + 1] = log.top\n" +
-    "writeAll(log, stamps, sums, log.width, math.floor(log.count / 8))\n" +
-    "return\n" +
+    "if log.count == log.capacity or (log.capacity > 16 and log.count < log.capacity / 4) then\n" +
+    "resize(log)\n" +
     "end\n" +
+    "log.newest = stamp\n" +
     "log.count = log.count + 1\n" +
     "writeCall(log, log.count, stamp, log.top)\n" +
     "end\n" +
-    "local function dropNewest(log)\n" +
-    "log.count = log.count - 1\n" +
-    "if log.count == 0 then\n" +
-    "log.newest = 0\n" +
+    "local function cut(log, count)\n" +
+    "log.newest = count > 0 and callAt(log, count) or 0\n" +
+    "log.count = count\n" +
+    "log.changed = true\n" +
+    "if count == 0 then\n" +
     "log.base = log.top\n" +
-    "else\n" +
-    "log.newest = callAt(log, log.count)\n" +
+    "end\n" +
+    "end\n" +
+    "local function trim(log, p)\n" +
+    "while log.count > 0 do\n" +
+    "local past = log.newest - p[2]\n" +
+    "local kept, sum = prefix(log, function(stamp, each)\n" +
+    "return stamp <= past or each ~= log.top\n" +
+    "end)\n" +
+    "if sum ~= log.top then\n" +
+    "cut(log, kept + 1)\n" +
+    "return\n" +
+    "end\n" +
+    "cut(log, kept)\n" +
     "end\n" +
     "end\n" +
     "local function takeNewest(log, cost)\n" +
-    "while cost > 0 and log.count > 0 do\n" +
-    "local before = log.base\n" +
-    "if log.count > 1 then\n" +
-    "local _, sum = callAt(log, log.count - 1)\n" +
-    "before = sum\n" +
+    "local used = between(log, log.base, log.top)\n" +
+    "local left = math.max(0, used - cost)\n" +
+    "if left == used then\n" +
+    "return\n" +
     "end\n" +
-    "local taken = math.min(cost, between(log, before, log.top))\n" +
-    "cost = cost - taken\n" +
-    "log.top = (log.top - taken) % costRange(log.width)\n" +
-    "if log.top == before then\n" +
-    "dropNewest(log)\n" +
-    "else\n" +
+    "local whole = left == 0 and -1 or prefix(log, function(_, sum)\n" +
+    "return between(log, log.base, sum) < left\n" +
+    "end)\n" +
+    "log.top = (log.base + left) % costRange(log.width)\n" +
+    "cut(log, whole + 1)\n" +
+    "if log.count > 0 then\n" +
     "writeCall(log, log.count, log.newest, log.top)\n" +
     "end\n" +
     "end\n" +
+    "local function correct(log, index, change)\n" +
+    "local range = costRange(log.width)\n" +
+    "local from, to = index, log.count\n" +
+    "if index <= log.count / 2 then\n" +
+    "from, to, change = 1, index - 1, -change\n" +
+    "log.base = (log.base + change) % range\n" +
+    "else\n" +
+    "log.top = (log.top + change) % range\n" +
     "end\n" +
-    "local function correct(log, from, last, delta)\n" +
-    "local stamps, sums = readAll(log)\n" +
-    "local costs, before = {}, log.base\n" +
-    "for index = 1, #stamps do\n" +
-    "costs[index] = between(log, before, sums[index])\n" +
-    "before = sums[index]\n" +
+    "rewrite(log, from, to, function(kept, sum)\n" +
+    "return kept, (sum + change) % range\n" +
+    "end)\n" +
     "end\n" +
-    "local left = delta\n" +
-    "for index = #stamps, 1, -1 do\n" +
-    "if left ~= 0 and stamps[index] >= from and stamps[index] <= last then\n" +
-    "local change = math.max(left, -costs[index])\n" +
-    "costs[index] = costs[index] + change\n" +
-    "left = left - change\n" +
-    "end\n" +
-    "end\n" +
-    "if left == delta then\n" +
+    "local function takeStarted(log, cost, now)\n" +
+    "local last, sum = through(log, now)\n" +
+    "local used = between(log, log.base, sum)\n" +
+    "local left = math.max(0, used - cost)\n" +
+    "if left == used then\n" +
     "return\n" +
     "end\n" +
-    "local count = #stamps\n" +
-    "while count > 0 and costs[count] == 0 do\n" +
-    "stamps[count] = nil\n" +
-    "sums[count] = nil\n" +
-    "count = count - 1\n" +
+    "local whole = prefix(log, function(stamp, each)\n" +
+    "return stamp <= now and between(log, log.base, each) < left\n" +
+    "end)\n" +
+    "rewrite(log, whole + 1, last, function(kept)\n" +
+    "return kept, sum\n" +
+    "end)\n" +
+    "correct(log, whole + 1, left - used)\n" +
     "end\n" +
-    "local sum = log.base\n" +
-    "for index = 1, count do\n" +
-    "sum = (sum + costs[index]) % costRange(log.width)\n" +
-    "sums[index] = sum\n" +
+    "local function find(log, stamp)\n" +
+    "local before, base = prefix(log, function(each)\n" +
+    "return each < stamp\n" +
+    "end)\n" +
+    "if before == log.count then\n" +
+    "return nil\n" +
     "end\n" +
-    "log.newest = stamps[count] or 0\n" +
-    "log.top = sum\n" +
-    "writeAll(log, stamps, sums, log.width, log.capacity - count)\n" +
+    "local found, sum = callAt(log, before + 1)\n" +
+    "return found == stamp and before + 1 or nil, base, sum\n" +
+    "end\n" +
+    "local function takeAt(log, stamp, cost, p)\n" +
+    "local index, before, sum = find(log, stamp)\n" +
+    "if not index then\n" +
+    "return\n" +
+    "end\n" +
+    "local whole = between(log, before, sum)\n" +
+    "correct(log, index, -math.min(cost, whole))\n" +
+    "if index == log.count and cost >= whole then\n" +
+    "trim(log, p)\n" +
+    "end\n" +
+    "end\n" +
+    "local function addAt(log, stamp, added, now, p)\n" +
+    "local index, before, sum = find(log, stamp)\n" +
+    "if not index then\n" +
+    "return\n" +
+    "end\n" +
+    "if log.newest > now then\n" +
+    "local _, gone = through(log, stamp - p[2])\n" +
+    "local _, last = through(log, stamp + p[2] - 1)\n" +
+    "local around = between(log, gone, before) + between(log, before, sum) + between(log, sum, last)\n" +
+    "if around + added >= costRange(log.width) and log.width == narrow then\n" +
+    "widen(log)\n" +
+    "end\n" +
+    "added = math.max(0, math.min(added, costRange(log.width) - 1 - around))\n" +
+    "end\n" +
+    "correct(log, index, added)\n" +
     "end\n" +
     "local function heal(log, clock, p)\n" +
     "local seen = log.seen > 0 and log.seen or log.newest\n" +
@@ -413,15 +488,13 @@ export const limiterScript: Script = {
     "if back <= p[2] then\n" +
     "return seen\n" +
     "end\n" +
-    "local stamps, sums = readAll(log)\n" +
-    "for index = 1, #stamps do\n" +
-    "stamps[index] = math.max(0, stamps[index] - back)\n" +
-    "end\n" +
+    "rewrite(log, 1, log.count, function(kept, sum)\n" +
+    "return math.max(0, momentOf(log, kept) - back) % stampRange, sum\n" +
+    "end)\n" +
     "log.newest = math.max(0, log.newest - back)\n" +
     "if log.seen > 0 then\n" +
     "log.seen = clock\n" +
     "end\n" +
-    "writeAll(log, stamps, sums, log.width, log.capacity - #stamps)\n" +
     "return clock\n" +
     "end\n" +
     "local function usedAt(log, moment, p)\n" +
@@ -450,27 +523,19 @@ export const limiterScript: Script = {
     "return {\n" +
     "open = function(key, p)\n" +
     "local header = redis.call(\"GETRANGE\", key, 0, headerSize - 1)\n" +
-    "local log = { key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0 }\n" +
-    "local width = p[3] <= 65535 and 8 or 12\n" +
-    "log.width = width\n" +
-    "if #header < headerSize then\n" +
+    "local width = p[3] <= 65535 and narrow or wide\n" +
+    "local log =\n" +
+    "{ key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0, width = width }\n" +
+    "if #header < headerSize or string.byte(header) ~= mark then\n" +
     "return log\n" +
     "end\n" +
-    "log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =\n" +
+    "local _\n" +
+    "_, log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =\n" +
     "struct.unpack(headerFormat, header)\n" +
     "if log.width < width and log.count == 0 then\n" +
     "log.base, log.top, log.capacity, log.width = 0, 0, 0, width\n" +
     "elseif log.width < width then\n" +
-    "local stamps, sums = readAll(log)\n" +
-    "local sum, last = 0, log.base\n" +
-    "for index = 1, #sums do\n" +
-    "sum = sum + between(log, last, sums[index])\n" +
-    "last = sums[index]\n" +
-    "sums[index] = sum\n" +
-    "end\n" +
-    "log.base = 0\n" +
-    "log.top = sum\n" +
-    "writeAll(log, stamps, sums, width, log.capacity - #stamps)\n" +
+    "widen(log)\n" +
     "end\n" +
     "return log\n" +
     "end,\n" +
@@ -478,6 +543,7 @@ export const limiterScript: Script = {
     "if log.changed then\n" +
     "local header = struct.pack(\n" +
     "headerFormat,\n" +
+    "mark,\n" +
     "log.newest,\n" +
     "log.seen,\n" +
     "log.base,\n" +
@@ -505,16 +571,18 @@ export const limiterScript: Script = {
     "amend = function(log, clock, stamp, delta, p)\n" +
     "local now = heal(log, clock, p)\n" +
     "dropThrough(log, now - p[2])\n" +
-    "if delta < 0 and stamp == -1 and log.newest <= now then\n" +
+    "if delta < 0 and stamp ~= -1 then\n" +
+    "takeAt(log, stamp, -delta, p)\n" +
+    "elseif delta < 0 and log.newest <= now then\n" +
     "takeNewest(log, -delta)\n" +
     "elseif delta < 0 then\n" +
-    "correct(log, stamp == -1 and 0 or stamp, stamp == -1 and now or stamp, delta)\n" +
+    "takeStarted(log, -delta, now)\n" +
     "else\n" +
     "local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))\n" +
-    "if stamp == -1 then\n" +
+    "if added > 0 and stamp == -1 then\n" +
     "push(log, math.max(now, log.newest), added)\n" +
-    "else\n" +
-    "correct(log, stamp, stamp, added)\n" +
+    "elseif added > 0 then\n" +
+    "addAt(log, stamp, added, now, p)\n" +
     "end\n" +
     "end\n" +
     "log.seen = log.newest > now and now or 0\n" +
@@ -1298,5 +1366,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "3dcd6208c765b52bc86f6479a4623c9516aa0ece",
+  sha: "92ad0380ec0ae87684e0607ff7eacd1ac8839909",
 };

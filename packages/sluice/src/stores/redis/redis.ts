@@ -26,7 +26,7 @@ import { type Grant, RedisGate, type Station } from "./gate.js";
 import { inner, keyName, slotOf } from "./keys.js";
 import { type Attempt, Link } from "./link.js";
 import { Looks } from "./looks.js";
-import { Lots } from "./lots.js";
+import { openLots } from "./lots.js";
 import { limiterScript } from "./programs.gen.js";
 import { checkedReply, figuresPerLog, loadRow, logFigures, look, noteLog, take, textOf } from "./replay.js";
 
@@ -38,7 +38,7 @@ export interface RedisStoreOptions {
   batch?: boolean | { max?: number };
   /** Answer a key from here while the store's last word on it still holds, for up to `maxKeys` keys a limiter (default 10 000). Default: on. */
   denialCache?: boolean | { maxKeys?: number };
-  /** Take tokens ahead in small lots and spend them here: far fewer round trips, never more admitted than the policy's bound plus rate × maxAge. Default: off. */
+  /** Take tokens ahead in small lots and spend them here: far fewer round trips, never more admitted than the policy's bound plus rate × maxAge (of windows: for each process that does so). Lots hold at most `max` calls, and what flows in during `maxAge`: where that is less than two, nothing is taken ahead. Default: off. */
   prefetch?: false | { max: number; maxAge: Duration };
 }
 
@@ -74,8 +74,6 @@ export function redisStore(client: unknown, options: RedisStoreOptions = {}): St
       ? wholeNumber(denialCache.maxKeys, "denialCache.maxKeys", "ERR_INVALID_ARGUMENT")
       : 10_000;
   const ahead = prefetch === false ? undefined : prefetchOptions(prefetch);
-  // one at a time is nothing ahead
-  const lots = ahead === undefined || ahead.max === 1 ? undefined : ahead;
   const testClock = (options as { [scriptClock]?: Clock })[scriptClock];
   const clock = testClock ?? turnClock();
   // what came from the server counts from its arrival, not from an earlier moment of this turn of the event loop
@@ -84,7 +82,7 @@ export function redisStore(client: unknown, options: RedisStoreOptions = {}): St
     max: batch === false ? 1 : max,
     now: () => testClock?.now() ?? 0,
     denials: denialCache === false ? undefined : () => new Denials(clock, exact, maxKeys),
-    lots: lots === undefined ? undefined : () => new Lots(clock, lots),
+    lots: ahead && ((policies, giveBack) => openLots(clock, ahead, policies, giveBack)),
   });
   return { kind: "redis", close: () => driver.close(), [driverOf]: driver } as Store;
 }
@@ -146,7 +144,7 @@ class RedisDriver implements Driver {
 
   async leave(limiter: string): Promise<void> {
     const gate = this.#gates.leave(limiter);
-    await gate?.leave(leaveTimeout);
+    await gate?.leave();
     await this.#settled();
   }
 
@@ -196,6 +194,7 @@ class RedisDriver implements Driver {
       asks.length,
     ];
     asks.forEach(({ gate, cost }, index) => {
+      (gate as RedisGate).recall(tags[index] as string);
       (gate as RedisGate).pushKeys(keys, tags[index] as string);
       if (waits) keys.push((gate as RedisGate).lineOf(tags[index] as string));
       args.push(cost, (gate as RedisGate).encoded);
@@ -210,14 +209,11 @@ class RedisDriver implements Driver {
   }
 
   async close(): Promise<void> {
-    await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave(leaveTimeout)));
+    await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave()));
     await this.#settled();
     this.#station.link.close();
   }
 }
-
-/** ms that giving lots back may take. */
-const leaveTimeout = 1000;
 
 /** What the script did, done again on the rows that it found. */
 function verdictOf(
