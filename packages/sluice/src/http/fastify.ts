@@ -98,11 +98,7 @@ function hookOf(guardFor: GuardFor): Hook {
 /** Puts the hooks that ask where they belong. */
 type Place = (instance: FastifyInstance, guardFor: GuardFor) => void;
 
-function plugin(
-  guard: Guard<FastifyRequest>,
-  alike: Alike<FastifyRequest>,
-  place: Place,
-): FastifyPluginCallback {
+function plugin(guard: Guard<FastifyRequest>, alike: Alike<FastifyRequest>, place: Place): FastifyPluginCallback {
   const register: FastifyPluginCallback = (instance: FastifyInstance, _options, done) => {
     const routeGuard = routeGuards(alike);
     // a mistake in a route's limiter shows when the route is added, not when it is asked for

@@ -168,7 +168,9 @@ export function guard<Req, Options extends HttpOptions<Req>>(
   const failed = ({ limiter, outage }: Prepared, error: unknown): Outcome => {
     if (!isStoreError(error)) throw error;
     outage.failed(error, whenStoreFails);
-    return whenStoreFails === "allow" ? uncounted : unavailable(decideDegraded(limiter.policies, false, storeRetryAfter));
+    return whenStoreFails === "allow"
+      ? uncounted
+      : unavailable(decideDegraded(limiter.policies, false, storeRetryAfter));
   };
 
   const decideSlowly = (request: Req): Outcome | Promise<Outcome> =>

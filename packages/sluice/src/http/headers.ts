@@ -45,11 +45,14 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
       for (const row of rows) {
         const { names } = row;
         const before = access.get(response, names[0] as string);
-        const alone = (before === undefined || before === null) && refusedBy !== "earlier";
+        const isFirst = before === undefined || before === null;
+        // beside a refusal of another limiter, what is told of this one has to agree with it
+        const alone = isFirst && (refusedBy !== "earlier" || row.until === undefined);
         if (!alone) {
           writeBeside(row, values?.slice(from, from + names.length), refusedBy, response, access);
         } else if (values !== undefined) {
-          for (let at = 0; at < names.length; at++) set(response, names[at] as string, values[from + at] as string, access);
+          for (let at = 0; at < names.length; at++)
+            set(response, names[at] as string, values[from + at] as string, access);
         }
         from += names.length;
       }
@@ -71,19 +74,18 @@ function writeBeside<Response>(
     const value = access.get(response, name);
     return typeof value === "string" ? value : "";
   });
-  const [first = ""] = before;
   if (stacked === "least") {
-    const stands = refusedBy === "earlier" || (refusedBy === undefined && left(before, names) < left(own ?? [], names));
-    if (own === undefined || (first !== "" && stands)) return;
-    names.forEach((name, at) => set(response, name, own[at] as string, access));
+    if (own === undefined || refusedBy === "earlier") return;
+    if (refusedBy === undefined && left(before, names) < left(own, names)) return;
+    for (const [at, name] of names.entries()) set(response, name, own[at] as string, access);
     return;
   }
-  if (own !== undefined) lookForSameName(first, own[0] as string);
-  names.forEach((name, at) => {
+  if (own !== undefined) lookForSameName(before[0] as string, own[0] as string);
+  for (const [at, name] of names.entries()) {
     const joined = [before[at], own?.[at]].filter((value) => value !== undefined && value !== "").join(", ");
     const timed = at === 0 && until !== undefined && refusedBy !== undefined;
     set(response, name, timed ? noLater(joined, until, access.get(response, "Retry-After")) : joined, access);
-  });
+  }
 }
 
 function set<Response>(response: Response, name: string, value: string, access: FieldAccess<Response>): void {

@@ -18,14 +18,7 @@ import { refusalException } from "./nest-exception.js";
 import { type Mark, markOf, marksOfClass, marksOfMethod } from "./nest-marks.js";
 import { carryFields, type NodeResponse } from "./node-response.js";
 import type { ApiKeyOptions, HttpOptions, LimiterSource, UserOptions } from "./options.js";
-import {
-  expressTrustsAll,
-  fastifyTrustsAll,
-  type NodeFacts,
-  nodeHeader,
-  nodePeer,
-  type Platform,
-} from "./platform.js";
+import { expressTrustsAll, fastifyTrustsAll, type NodeFacts, nodeHeader, nodePeer, type Platform } from "./platform.js";
 
 /** The request below Nest, of Express or Fastify, as far as facts come from it. */
 export interface NestRequest extends NodeFacts {
