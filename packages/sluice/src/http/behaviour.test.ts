@@ -1,6 +1,4 @@
 import { createHash } from "node:crypto";
-import { once } from "node:events";
-import { connect } from "node:net";
 import {
   type Decision,
   fixedWindow,
@@ -13,6 +11,7 @@ import {
 import { addressKeys } from "sluice/http";
 import { manualClock } from "sluice/testing";
 import { afterEach, describe, expect, it } from "vitest";
+import { rawExchange, rawStatus } from "../../test/http/raw.js";
 import { adapters, type Facts, type Running, type Setup, type Stacked } from "../../test/http/servers.js";
 import { parseDictionary, parseList } from "../../test/http/structured-fields.js";
 
@@ -41,21 +40,6 @@ function listOf(field: string | null): Record<string, Record<string, unknown>> {
       return [value as string, Object.fromEntries(parameters)];
     }),
   );
-}
-
-/** Sends text on one connection, and returns all that comes back until `enough`. */
-async function rawExchange(port: number, text: string, enough: (received: string) => boolean): Promise<string> {
-  const socket = connect(port, "127.0.0.1");
-  await once(socket, "connect");
-  socket.write(text);
-  let received = "";
-  socket.setEncoding("latin1");
-  for await (const chunk of socket) {
-    received += chunk;
-    if (enough(received)) break;
-  }
-  socket.destroy();
-  return received;
 }
 
 describe.each(adapters)("$name", ({ start, knowsProxies, resolvesPaths }) => {
@@ -309,14 +293,7 @@ describe.each(adapters)("$name", ({ start, knowsProxies, resolvesPaths }) => {
 
   it("excludes paths, and nothing that only looks like them", async () => {
     await up({ limiter: still(1).limiter, options: { exclude: ["/health", "/assets/*"] } });
-    const ask = async (target: string): Promise<number> => {
-      const received = await rawExchange(
-        running?.port as number,
-        `GET ${target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`,
-        () => false,
-      );
-      return Number(received.split(" ")[1]);
-    };
+    const ask = (target: string): Promise<number> => rawStatus(running?.port as number, target);
     for (const path of ["/health", "/health?x=/../y", "/assets/a/b"]) {
       expect(await ask(path), path).not.toBe(429);
       expect(await ask(path), path).not.toBe(429);
@@ -644,7 +621,6 @@ describe.each(adapters)("$name", ({ start, knowsProxies, resolvesPaths }) => {
     const received = await rawExchange(
       running?.port as number,
       one("/status/201") + one("/status/202") + one("/status/203") + last,
-      () => false,
     );
     expect([...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual([
       "201",

@@ -8,7 +8,7 @@ import type { Reservation } from "../core/verbs.js";
 import { warnOnce } from "../core/warn.js";
 import { rateLimiter } from "../rate-limiter.js";
 import { given } from "./given.js";
-import { type FieldAccess, type FieldValues, headerProfile, type RefusedBy } from "./headers.js";
+import { type FieldAccess, type FieldValues, headerProfile, type Writing } from "./headers.js";
 import type { KeyOf } from "./keys.js";
 import { checkHttpOptions, type HttpOptions, type LimiterSource } from "./options.js";
 import { type Outage, outageOf } from "./outage.js";
@@ -40,10 +40,15 @@ export interface Guard<Req> {
   /** Decides; at once where the limiter can. Throws, or rejects, with what the caller's own functions throw. */
   check(request: Req): Outcome | Promise<Outcome>;
   /**
-   * Writes the header families of an outcome, after the fields of a refusal. `earlier`: the response that they are
-   * written on answers a refusal already, by a limiter further in.
+   * Writes the header families of an outcome, after the fields of a refusal. `inside` says, of a response that the
+   * handler has made, whether it is a refusal by a limiter further in.
    */
-  write<Response>(outcome: Outcome, response: Response, access: FieldAccess<Response>, earlier?: boolean): void;
+  write<Response>(
+    outcome: Outcome,
+    response: Response,
+    access: FieldAccess<Response>,
+    inside?: "refused" | "answered",
+  ): void;
 }
 
 /** A limiter, and what is the same for all its decisions. */
@@ -193,12 +198,20 @@ export function guard<Req, Options extends HttpOptions<Req>>(
       if (typeof key === "string") return ask(request, fixed, key, cost);
       return whenKnown(key, (later) => (later === undefined ? uncounted : ask(request, fixed, later, cost)));
     },
-    write: ({ values, refusal }, response, access, earlier = false) => {
-      const refusedBy: RefusedBy = refusal !== undefined ? "this" : earlier ? "earlier" : undefined;
-      profile.write(values, refusedBy, response, access);
+    write: ({ values, refusal }, response, access, inside) => {
+      profile.write(values, refusal === undefined ? writings[inside ?? "none"] : refusing, response, access);
     },
   };
 }
+
+const refusing: Writing = { refusedBy: "this", fromInside: false };
+
+/** Of a request that this limiter let through, by what is known of the limiters further in. */
+const writings: Readonly<Record<"none" | "answered" | "refused", Writing>> = {
+  none: { refusedBy: undefined, fromInside: false },
+  answered: { refusedBy: undefined, fromInside: true },
+  refused: { refusedBy: "earlier", fromInside: true },
+};
 
 /** A limiter, as against a policy or a function. */
 export function isLimiter(candidate: unknown): candidate is RateLimiter {

@@ -13,8 +13,13 @@ export interface FieldAccess<Response> {
 /** The values of one decision, family after family; undefined when nothing is known. */
 export type FieldValues = readonly string[] | undefined;
 
-/** Who refuses what the response answers: the limiter that writes, one that has written before, or nobody. */
-export type RefusedBy = "this" | "earlier" | undefined;
+/** When a limiter writes its fields. */
+export interface Writing {
+  /** Who refuses what the response answers: the limiter that writes, one that has written before, or nobody. */
+  readonly refusedBy: "this" | "earlier" | undefined;
+  /** The limiters that have written before stand further in: where there is no response before the handler's. */
+  readonly fromInside: boolean;
+}
 
 /** The header families that a guard sends. */
 export interface HeaderProfile {
@@ -24,7 +29,7 @@ export interface HeaderProfile {
    * Writes the values beside those of a limiter that came before; where only one can speak, the one that refused does,
    * or else the one with the least left. After `Retry-After`, which no time in the fields of a refusal may exceed.
    */
-  write<Response>(values: FieldValues, refusedBy: RefusedBy, response: Response, access: FieldAccess<Response>): void;
+  write<Response>(values: FieldValues, writing: Writing, response: Response, access: FieldAccess<Response>): void;
 }
 
 /** A profile over rows of the table of families. */
@@ -39,7 +44,8 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
       if (rest.length === 0) return (decision) => first(decision).concat(second(decision));
       return (decision) => [first, second, ...rest].flatMap((valuesOf) => valuesOf(decision));
     },
-    write: (values, refusedBy, response, access) => {
+    write: (values, writing, response, access) => {
+      const { refusedBy } = writing;
       if (values === undefined && refusedBy === undefined) return;
       let from = 0;
       for (const row of rows) {
@@ -49,7 +55,7 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
         // beside a refusal of another limiter, what is told of this one has to agree with it
         const alone = isFirst && (refusedBy !== "earlier" || row.until === undefined);
         if (!alone) {
-          writeBeside(row, values?.slice(from, from + names.length), refusedBy, response, access);
+          writeBeside(row, values?.slice(from, from + names.length), writing, response, access);
         } else if (values !== undefined) {
           for (let at = 0; at < names.length; at++)
             set(response, names[at] as string, values[from + at] as string, access);
@@ -58,7 +64,7 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
       }
       // another limiter may send a family that this one does not
       if (refusedBy !== "this") return;
-      for (const row of othersWithTimes) writeBeside(row, undefined, refusedBy, response, access);
+      for (const row of othersWithTimes) writeBeside(row, undefined, writing, response, access);
     },
   };
 }
@@ -66,7 +72,7 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
 function writeBeside<Response>(
   { names, stacked, until }: HeaderRow,
   own: readonly string[] | undefined,
-  refusedBy: RefusedBy,
+  { refusedBy, fromInside }: Writing,
   response: Response,
   access: FieldAccess<Response>,
 ): void {
@@ -82,7 +88,8 @@ function writeBeside<Response>(
   }
   if (own !== undefined) lookForSameName(before[0] as string, own[0] as string);
   for (const [at, name] of names.entries()) {
-    const joined = [before[at], own?.[at]].filter((value) => value !== undefined && value !== "").join(", ");
+    const both = fromInside ? [own?.[at], before[at]] : [before[at], own?.[at]];
+    const joined = both.filter((value) => value !== undefined && value !== "").join(", ");
     const timed = at === 0 && until !== undefined && refusedBy !== undefined;
     set(response, name, timed ? noLater(joined, until, access.get(response, "Retry-After")) : joined, access);
   }

@@ -79,7 +79,8 @@ export function refusalResponse({ status, fields, type, content, body }: Refusal
  */
 export function writtenOn<Req>(guard: Guard<Req>, outcome: Outcome, response: Response): Response {
   const refused = (response.status === 429 || response.status === 503) && response.headers.has("Retry-After");
-  return withHeaders(response, (headers) => guard.write(outcome, headers, webFields, refused));
+  const inside = refused ? "refused" : "answered";
+  return withHeaders(response, (headers) => guard.write(outcome, headers, webFields, inside));
 }
 
 /** The response with headers changed: itself, or a copy where they cannot be, as of one that `fetch` returned. */

@@ -344,6 +344,7 @@ export function decorateController(
 ): void {
   const descriptor = Object.getOwnPropertyDescriptor(type.prototype, method) as PropertyDescriptor;
   for (const each of decorators.toReversed()) each(type.prototype as object, method, descriptor);
+  Object.defineProperty(type.prototype, method, descriptor);
 }
 
 /** A Nest application on Express, its handlers behind `decorators`. */
