@@ -416,12 +416,8 @@ describe("paths", () => {
     },
     fastify: async (limiter) => {
       const app = fastify({
-        routerOptions: {
-          caseSensitive: false,
-          ignoreDuplicateSlashes: true,
-          ignoreTrailingSlash: true,
-          useSemicolonDelimiter: true,
-        },
+        useSemicolonDelimiter: true,
+        routerOptions: { caseSensitive: false, ignoreDuplicateSlashes: true, ignoreTrailingSlash: true },
       });
       await app.register(sluiceFastify.rateLimit(limiter, { exclude: ["/health", "/public/*"] }));
       app.get("/*", async () => "hello");

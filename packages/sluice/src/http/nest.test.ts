@@ -131,7 +131,7 @@ describe("decorators", () => {
     ["does not", false],
   ])("survive a decorator that puts a function of its own in the method's place and %s", async (_how, copies) => {
     const wraps: MethodDecorator = (_target, _key, descriptor) => {
-      const { value } = descriptor as TypedPropertyDescriptor<(...args: unknown[]) => unknown>;
+      const { value } = descriptor as { value?: (...args: unknown[]) => unknown };
       function wrapped(this: unknown, ...args: unknown[]): unknown {
         return value?.apply(this, args);
       }
