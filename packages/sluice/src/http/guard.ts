@@ -110,11 +110,11 @@ export function guard<Req, Options extends HttpOptions<Req>>(
     key: string,
     spent: number | undefined,
   ): Outcome | Promise<Outcome> => {
-    const options = spent === undefined ? undefined : { cost: spent };
+    const charge = spent === undefined ? undefined : { cost: spent };
     const { limiter, sync, outage } = prepared;
-    if (refundWhen !== undefined) return askToSettle(request, prepared, key, options);
-    if (sync !== undefined) return outcomeOf(request, prepared, sync.consumeSync(key, options), undefined);
-    return Promise.resolve(limiter.consume(key, options)).then(
+    if (refundWhen !== undefined) return askToSettle(request, prepared, key, charge);
+    if (sync !== undefined) return outcomeOf(request, prepared, sync.consumeSync(key, charge), undefined);
+    return Promise.resolve(limiter.consume(key, charge)).then(
       (decision) => {
         outage.decided(decision);
         return outcomeOf(request, prepared, decision, undefined);
@@ -128,12 +128,12 @@ export function guard<Req, Options extends HttpOptions<Req>>(
     request: Req,
     prepared: Prepared,
     key: string,
-    options: { cost: number } | undefined,
+    charge: { cost: number } | undefined,
   ): Outcome | Promise<Outcome> => {
     const { limiter, sync, outage } = prepared;
-    const look = sync?.peekSync(key, options);
+    const look = sync?.peekSync(key, charge);
     if (look !== undefined && !look.allowed) return outcomeOf(request, prepared, look, undefined);
-    return Promise.resolve(limiter.reserve(key, options)).then(
+    return Promise.resolve(limiter.reserve(key, charge)).then(
       (reservation) => {
         outage.decided(reservation.decision);
         return outcomeOf(request, prepared, reservation.decision, reservation);

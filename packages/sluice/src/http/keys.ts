@@ -153,16 +153,16 @@ function keyOfOwn<Req>(own: NonNullable<HttpOptions<Req>["key"]>): KeyOf<Req> {
 /** A user as text: itself, or its `id` or `sub`; undefined for nobody. */
 function identity(user: unknown): string | undefined {
   if (user === undefined || user === null || user === "") return undefined;
-  if (typeof user !== "object") return nameOf(user);
+  if (typeof user !== "object") return textOf(user);
   const { id, sub } = user as { id?: unknown; sub?: unknown };
-  return nameOf(id ?? sub);
+  return textOf(id ?? sub);
 }
 
 /** A text, a number, or an object that has a text of its own, such as MongoDB's ObjectId. */
-function nameOf(value: unknown): string | undefined {
+function textOf(value: unknown): string | undefined {
   if (typeof value === "string" && value !== "") return value;
   if (typeof value === "number" || typeof value === "bigint") return String(value);
-  if (typeof value === "object" && value !== null && hasText(value)) return String(value);
+  if (typeof value === "object" && value !== null && hasText(value)) return value.toString();
   warnOnce(
     "http-user",
     `A user is logged in whose \`id\` or \`sub\` names nobody (${show(value)}), so requests count by address. Give \`user\`, a function that says who it is.`,
@@ -171,6 +171,6 @@ function nameOf(value: unknown): string | undefined {
 }
 
 /** Lists and bytes have a text too, but not one for each. */
-function hasText(value: object): boolean {
+function hasText(value: object): value is { toString(): string } {
   return value.toString !== Object.prototype.toString && !Array.isArray(value) && !ArrayBuffer.isView(value);
 }

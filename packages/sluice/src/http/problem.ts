@@ -73,7 +73,7 @@ export function ownBody(body: unknown): RefusalBody | undefined {
 
 function json(body: unknown): string | undefined {
   try {
-    return JSON.stringify(body) as string | undefined;
+    return JSON.stringify(body);
   } catch {
     return undefined;
   }

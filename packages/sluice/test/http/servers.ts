@@ -299,7 +299,7 @@ const startHono =
       handled += 1;
       return webHandler(context.req.raw);
     });
-    return listening(await serveBy(app.fetch as never), () => handled);
+    return listening(await serveBy(app.fetch), () => handled);
   };
 
 const fetchFacts = (request: Request): Facts => ({ header: (name) => request.headers.get(name) ?? undefined });

@@ -16,7 +16,7 @@ class Reader {
 
   constructor(text: string) {
     // 4.2, step 1: only ASCII
-    if ([...text].some((character) => character > "\x7f")) throw new SyntaxError("A field holds what is not ASCII.");
+    if (Buffer.byteLength(text) !== text.length) throw new SyntaxError("A field holds what is not ASCII.");
     this.#text = text;
   }
 
