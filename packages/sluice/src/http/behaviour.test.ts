@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { runInNewContext } from "node:vm";
 import {
   type Decision,
   fixedWindow,
@@ -269,15 +270,14 @@ describe.each(adapters)("$name", ({ start, knowsProxies, resolvesPaths }) => {
   });
 
   it("waits for promises of any make", async () => {
-    /** As of another library, or of another realm: no Promise of ours. */
-    const thenable = <T>(value: T) => ({
-      // biome-ignore lint/suspicious/noThenProperty: that is what is tested
-      then: (resolve: (value: T) => void) => setTimeout(resolve, 1, value),
-    });
+    /** Of another realm: no Promise of ours. */
+    const ForeignPromise = runInNewContext("Promise") as PromiseConstructor;
+    const foreign = <T>(value: T): Promise<T> => ForeignPromise.resolve(value);
+    expect(foreign(1)).not.toBeInstanceOf(Promise);
     const options = {
-      skip: () => thenable(false) as never,
-      key: () => thenable("one") as never,
-      cost: () => thenable(1) as never,
+      skip: () => foreign(false),
+      key: () => foreign("one"),
+      cost: () => foreign(1),
     };
     await up({ limiter: still(1).limiter, options });
     expect(await statuses("/hello", 2)).toEqual([200, 429]);

@@ -54,17 +54,10 @@ function routeGuards(alike: Alike<FastifyRequest>): (own: OwnLimiter, path: stri
     const ofPath = known.get(path) ?? new Map<OwnLimiter, Guard<FastifyRequest>>();
     const found = ofPath.get(own);
     if (found !== undefined) return found;
-    const made = typeof own === "object" && "limiter" in own ? alike(own.limiter, withoutLimiter(own)) : alike(own);
+    const made = typeof own === "object" && "limiter" in own ? alike(own.limiter, own) : alike(own);
     known.set(path, ofPath.set(own, made));
     return made;
   };
-}
-
-function withoutLimiter({
-  limiter: _,
-  ...options
-}: { limiter: unknown } & HttpOptions<FastifyRequest>): HttpOptions<FastifyRequest> {
-  return options;
 }
 
 /** Requests whose route's own limiter has been asked: where several plugins stand, the first one does. */

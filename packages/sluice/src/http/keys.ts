@@ -162,7 +162,8 @@ function identity(user: unknown): string | undefined {
 function textOf(value: unknown): string | undefined {
   if (typeof value === "string" && value !== "") return value;
   if (typeof value === "number" || typeof value === "bigint") return String(value);
-  if (typeof value === "object" && value !== null && hasText(value)) return value.toString();
+  const own = typeof value === "object" && value !== null ? ownText(value) : undefined;
+  if (own !== undefined) return own;
   warnOnce(
     "http-user",
     `A user is logged in whose \`id\` or \`sub\` names nobody (${show(value)}), so requests count by address. Give \`user\`, a function that says who it is.`,
@@ -171,6 +172,9 @@ function textOf(value: unknown): string | undefined {
 }
 
 /** Lists and bytes have a text too, but not one for each. */
-function hasText(value: object): value is { toString(): string } {
-  return value.toString !== Object.prototype.toString && !Array.isArray(value) && !ArrayBuffer.isView(value);
+function ownText(value: object): string | undefined {
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return undefined;
+  const write: unknown = Reflect.get(value, "toString");
+  if (typeof write !== "function" || write === Object.prototype.toString) return undefined;
+  return String(Reflect.apply(write, value, []));
 }

@@ -387,7 +387,7 @@ const startNest: Start = async (stack, { trustProxy = false } = {}) => {
   return listening(app.getHttpServer() as Server, handled, () => app.close());
 };
 
-export interface Adapter {
+interface Adapter {
   readonly name: string;
   readonly start: Start;
   /** Whether the framework itself can be told of a proxy. */

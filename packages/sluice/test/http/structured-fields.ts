@@ -3,9 +3,9 @@
  * library writes with one implementation is read with another. It knows what the RateLimit fields hold (lists and
  * dictionaries of strings, tokens, integers, booleans and byte sequences, with parameters) and refuses everything else.
  */
-export type BareItem = string | number | boolean | Uint8Array | { readonly token: string };
-export type Parameters = ReadonlyMap<string, BareItem>;
-export interface Item {
+type BareItem = string | number | boolean | Uint8Array | { readonly token: string };
+type Parameters = ReadonlyMap<string, BareItem>;
+interface Item {
   readonly value: BareItem;
   readonly parameters: Parameters;
 }
