@@ -373,14 +373,15 @@ describe.each(adapters)("$name", ({ start, knowsProxies, resolvesPaths }) => {
     expect(refused.headers.get("X-RateLimit-Reset")).toBe("10");
   });
 
-  it("lets none stand before a refusal that sends no fields of its own", async () => {
-    const daily = still(100, { name: "daily", window: 86_400_000 });
+  it("lets none stand before a refusal that sends no fields of its own, and no name suffers", async () => {
+    const name = 'daily";t=99999, "\\';
+    const daily = still(100, { name, window: 86_400_000 });
     const burst = still(1, { name: "burst", window: 10_000 });
     await up([{ limiter: daily.limiter }, { limiter: burst.limiter, options: { headers: false } }]);
     await statuses("/hello", 1);
     const refused = await get("/hello");
     expect(refused.headers.get("Retry-After")).toBe("10");
-    expect(listOf(refused.headers.get("RateLimit"))).toEqual({ daily: { r: 98 } });
+    expect(listOf(refused.headers.get("RateLimit"))).toEqual({ [name]: { r: 98 } });
   });
 
   it("refunds once, on a definite response", async () => {

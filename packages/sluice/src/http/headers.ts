@@ -1,4 +1,3 @@
-import { parseList, serializeList } from "structured-headers";
 import type { Decision } from "../core/decision.js";
 import { type HeaderFamily, type HeaderRow, headerRows } from "../core/headers.js";
 import type { Policy } from "../core/policy.js";
@@ -105,19 +104,13 @@ function left(values: readonly string[], names: readonly string[]): number {
   return Number(own ?? /\bremaining=(\d+)/.exec(values.join(", "))?.[1] ?? Number.POSITIVE_INFINITY);
 }
 
-/** A list without the times that are later than `Retry-After`; one that cannot be read is not ours, and stays as it is. */
+/** A list without the times that are later than `Retry-After`. What stands in quotes is a name, whatever it looks like. */
 function noLater(value: string, until: string, retryAfter: unknown): string {
-  if (value === "" || typeof retryAfter !== "string") return value;
-  try {
-    const members = parseList(value);
-    for (const [, parameters] of members) {
-      const time = parameters.get(until);
-      if (typeof time === "number" && time > Number(retryAfter)) parameters.delete(until);
-    }
-    return serializeList(members);
-  } catch {
-    return value;
-  }
+  if (typeof retryAfter !== "string") return value;
+  const textOrTime = new RegExp(`"(?:[^"\\\\]|\\\\.)*"|; *${until}=(\\d+)`, "g");
+  return value.replace(textOrTime, (found, time: string | undefined) =>
+    time !== undefined && Number(time) > Number(retryAfter) ? "" : found,
+  );
 }
 
 /** A client cannot tell members of one name apart. */
