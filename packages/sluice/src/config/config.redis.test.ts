@@ -1,3 +1,4 @@
+import { Redis } from "ioredis";
 import { fixedWindow, rateLimiter } from "sluice";
 import { describe, expect, inject, it, vi } from "vitest";
 import { freePort, startServer } from "../../../../scripts/servers.mjs";
@@ -86,6 +87,56 @@ describe("limiterFromConfig", () => {
     await expect(throwing.consume("a")).rejects.toMatchObject({ code: expect.stringMatching(/^ERR_STORE_/) });
     await using denying = await limiterFromConfig(away(port, { RATELIMIT_WHEN_STORE_FAILS: "deny" }));
     expect(await denying.consume("a")).toMatchObject({ allowed: false, degraded: true });
+  });
+
+  it("tells the operator why there is no connection, and not the password", async () => {
+    const said: string[] = [];
+    const warning = vi.spyOn(process, "emitWarning").mockImplementation((text) => {
+      said.push(String(text));
+    });
+    const port = await freePort();
+    const server = await startServer(inject("program"), ["--requirepass", "right"], port);
+    const url = `redis://:hunter2@127.0.0.1:${port}`;
+    try {
+      for (const name of ["ioredis", "redis"]) {
+        vi.resetModules();
+        const fresh = await import("./redis-client.js");
+        said.length = 0;
+        const { close } = await fresh.connectRedis(url, only(name));
+        await vi.waitFor(() => expect(said).toContainEqual(expect.stringMatching(/cannot connect.*WRONGPASS/)));
+        expect(said.join()).not.toContain("hunter2");
+        await close();
+      }
+    } finally {
+      warning.mockRestore();
+      await server.stop();
+    }
+  });
+
+  it("closes its client even where the limiter cannot close", async () => {
+    const port = await freePort();
+    const server = await startServer(inject("program"), [], port);
+    const limiter = await limiterFromConfig(away(port));
+    await limiter.consume("a");
+    vi.spyOn((limiter as unknown as { gate: { driver: { leave(): void } } }).gate.driver, "leave").mockImplementation(
+      () => {
+        throw new Error("cannot leave");
+      },
+    );
+    await expect(limiter.close()).rejects.toThrow("cannot leave");
+    const witness = new Redis({ port, host: "127.0.0.1" });
+    try {
+      await vi.waitFor(async () =>
+        expect(
+          String(await witness.client("LIST"))
+            .trim()
+            .split("\n"),
+        ).toHaveLength(1),
+      );
+    } finally {
+      witness.disconnect();
+      await server.stop();
+    }
   });
 
   it("says what to install where there is no client", async () => {

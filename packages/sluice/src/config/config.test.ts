@@ -103,10 +103,25 @@ describe("configFromEnv", () => {
   });
 
   it.each([
-    ["RATELIMIT_RATE", ["-1", "NaN", "Infinity", "1e3", "0x10", "1,000", "9007199254740993", "5 per s"]],
-    ["RATELIMIT_PERIOD", ["0", "-1", "NaN", "Infinity", "10 parsecs", "1s2", "99999w"]],
-    ["RATELIMIT_TIMEOUT", ["0", "NaN", "Infinity", "soon"]],
-    ["RATELIMIT_REDIS_URL", ["localhost:6379", "redis", "ftp://host"]],
+    ["RATELIMIT_RATE", ["+5", "5.", "-1", "NaN", "Infinity", "1e3", "0x10", "1,000", "9007199254740993", "5 per s"]],
+    [
+      "RATELIMIT_PERIOD",
+      ["1e3", "1e3ms", "+5", ".5s", "5.", "1  s", "0", "-1", "NaN", "Infinity", "10 parsecs", "1s2", "99999w"],
+    ],
+    ["RATELIMIT_TIMEOUT", ["1e3", "+5s", "0", "NaN", "Infinity", "soon"]],
+    [
+      "RATELIMIT_REDIS_URL",
+      [
+        "localhost:6379",
+        "redis",
+        "ftp://host",
+        "redis:",
+        "redis://",
+        "redis:///0",
+        "redis:hunter2@host",
+        "redis:/default:hunter2@host",
+      ],
+    ],
     ["RATELIMIT_ALGORITHM", ["constructor", "__proto__", "fixed_window"]],
     ["RATELIMIT_INCLUDE_HEADERS", ["constructor", "2", "null"]],
     ["RATELIMIT_KEY_PREFIX", ["a\nb", "x".repeat(129)]],
@@ -118,8 +133,31 @@ describe("configFromEnv", () => {
     expect(() => configFromEnv({ RATELIMIT_RATE: 5 as never })).toThrow("RATELIMIT_RATE: expected text, got 5");
   });
 
-  it("shows no password of a URL that cannot be read", () => {
-    expect(() => configFromEnv({ RATELIMIT_REDIS_URL: "redis//:secret@host" })).toThrow(/^(?!.*secret)/s);
+  it.each([
+    ["redis//:hunter2@host", "***@host"],
+    ["default:hunter2@redis.example.com:6379", "***@redis.example.com:6379"],
+    ["http://user:hunter2@host/0", "http://***@host/0"],
+    ["http://user:hunt@er2@host", "http://***@host"],
+    ["http://host?password=hunter2", "http://host?***"],
+    ["http://host?password=hunt@er2", "http://***@***"],
+    ["http://user:hunt?er2@host", "http://***@***"],
+    ["http://host#hunter2", "http://host?***"],
+    ["redis:hunter2@host", "***@host"],
+    ["redis:/default:hunter2@host", "***@host"],
+    ["user:\nhunter2@host\n?hunter2", "***@host\\n?***"],
+  ])("shows no password of a URL that is wrong: %s", (url, shown) => {
+    let message = "";
+    try {
+      configFromEnv({ RATELIMIT_REDIS_URL: url });
+    } catch (error) {
+      ({ message } = error as Error);
+    }
+    expect(message).toContain(`got "${shown}"`);
+    expect(message).not.toMatch(/hunt|er2/);
+  });
+
+  it("shows none that stands in another variable", () => {
+    expect(() => configFromEnv({ RATELIMIT_ALGORITHM: "redis://:hunter2@host" })).toThrow(/^(?!.*hunter2)/s);
   });
 });
 

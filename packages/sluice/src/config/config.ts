@@ -22,7 +22,10 @@ export interface RateLimitConfig {
   redisUrl?: string;
   /** RATELIMIT_KEY_PREFIX: before every key in Redis. Default 'sluice'. */
   keyPrefix: string;
-  /** RATELIMIT_INCLUDE_HEADERS: true or false; what to give the HTTP adapters as `headers`. Default true. */
+  /**
+   * RATELIMIT_INCLUDE_HEADERS: true or false. Default true. For the HTTP adapters, which nothing else reads it for:
+   * `rateLimit(limiter, config.includeHeaders ? {} : { headers: false })`.
+   */
   includeHeaders: boolean;
   /** RATELIMIT_WHEN_STORE_FAILS. Default 'throw', which the HTTP adapters answer with their own `whenStoreFails`. */
   whenStoreFails: "throw" | "allow" | "deny";
@@ -70,15 +73,19 @@ function variable<Output>(
 }
 
 const count = (value: string): number | undefined => {
-  const number = /^\+?\d+$/.test(value) ? Number(value) : Number.NaN;
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
   return number >= 1 && number <= largestLimit ? number : undefined;
 };
 
-/** A bare number has the variable's own unit. */
+/** Numbers are digits here as in a count, with a fraction perhaps. A bare one has the variable's own unit. */
 const duration =
   (unit: "ms" | "s") =>
-  (value: string): number | undefined =>
-    attempt(() => milliseconds(micros(/[a-z]$/i.test(value) ? value : `${value}${unit}`, "duration")));
+  (value: string): number | undefined => {
+    const [, number, space = "", own = unit] = /^(\d+(?:\.\d+)?)( ?)([a-z]+)?$/.exec(value) ?? [];
+    return number === undefined
+      ? undefined
+      : attempt(() => milliseconds(micros(`${number}${space}${own}`, "duration")));
+  };
 
 const oneOf =
   <Choice extends string>(choices: readonly Choice[]) =>
@@ -86,7 +93,10 @@ const oneOf =
     choices.find((choice) => choice === value.toLowerCase());
 
 const redisAddress = (value: string): string | undefined =>
-  attempt(() => (["redis:", "rediss:"].includes(new URL(value).protocol) ? value : undefined));
+  attempt(() => {
+    const { protocol, hostname } = new URL(value);
+    return ["redis:", "rediss:"].includes(protocol) && hostname !== "" ? value : undefined;
+  });
 
 const prefix = (value: string): string | undefined =>
   attempt(() => {
@@ -172,9 +182,15 @@ export function configFromEnv(env: Environment = process.env): RateLimitConfig {
   };
 }
 
-/** A URL's user and password belong in no log. */
+/** A user and a password belong in no log: all before the last `@`, and the query, however badly the URL is written. */
 function withoutSecrets(value: unknown): unknown {
-  return typeof value === "string" ? value.replace(/\/\/.*@/s, "//***@") : value;
+  if (typeof value !== "string") return value;
+  const [, scheme = "", rest = ""] = /^([a-z][a-z0-9+.-]*:\/\/)?(.*)$/is.exec(value) ?? [];
+  const host = rest.slice(rest.lastIndexOf("@") + 1);
+  const plain = host.replace(/[?#].*$/s, "?***");
+  // an `@` behind a question mark: where the secret ends, nobody can tell
+  const doubtful = /[?#].*@/s.test(rest);
+  return `${scheme}${host === rest ? "" : "***@"}${doubtful ? "***" : plain}`;
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { RateLimiter } from "../core/limiter.js";
+import type { Store } from "../core/store.js";
 import { rateLimiter } from "../rate-limiter.js";
 import { redisStore } from "../stores/redis/redis.js";
 import { policyFromConfig, type RateLimitConfig } from "./config.js";
-import { connectRedis } from "./redis-client.js";
+import { connectRedis, type OwnClient } from "./redis-client.js";
 
 /**
  * The limiter that a configuration describes. With `redisUrl` it connects to Redis itself, by ioredis or node-redis,
@@ -29,13 +30,20 @@ export async function limiterFromConfig(config: RateLimitConfig): Promise<RateLi
   }
 }
 
-/** The same limiter, whose `close` closes what was made for it. */
-function closingAlso(limiter: RateLimiter, ...made: readonly { close(): Promise<void> }[]): RateLimiter {
+/** The same limiter, whose `close` closes what was made for it, whatever becomes of the closing before. */
+function closingAlso(limiter: RateLimiter, store: Store, own: OwnClient): RateLimiter {
   const close = limiter.close.bind(limiter);
   return Object.assign(limiter, {
     close: async () => {
-      await close();
-      for (const each of made) await each.close();
+      try {
+        await close();
+      } finally {
+        try {
+          await store.close();
+        } finally {
+          await own.close();
+        }
+      }
     },
   });
 }

@@ -1,4 +1,5 @@
-import { typeError } from "../core/errors.js";
+import { show, typeError } from "../core/errors.js";
+import { warnOnce } from "../core/warn.js";
 
 /** A client that this library made, and so closes. */
 export interface OwnClient {
@@ -15,12 +16,23 @@ const patience = 1000;
 /** The delay before the next attempt to connect, ms. */
 const delay = (attempts: number): number => Math.min(50 * 2 ** Math.min(attempts, 6), 2000);
 
-/** The limiter hears of a server that is away by its calls; an unheard 'error' event would end the process. */
-const ignore = (): void => {};
+/**
+ * The limiter hears of a server that is away by its calls, and may let everything through then: the operator is told why,
+ * once for each kind of reason. An unheard 'error' event would end the process, too.
+ */
+function tell(error: unknown): void {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  const kind = typeof code === "string" ? code : String(message).split(" ", 1)[0];
+  const reason = typeof message === "string" && message !== "" ? message : (kind ?? show(error));
+  warnOnce(
+    `config-redis:${kind}`,
+    `The limiter's own client of Redis cannot connect, or has lost its connection: ${reason}. Until it has one, the limiter does what RATELIMIT_WHEN_STORE_FAILS says.`,
+  );
+}
 
 /** What is used of ioredis. */
 interface Ioredis {
-  on(event: "error", listener: () => void): unknown;
+  on(event: "error", listener: (error: unknown) => void): unknown;
   connect(): Promise<unknown>;
   disconnect(): void;
 }
@@ -28,7 +40,7 @@ interface Ioredis {
 /** What is used of node-redis. */
 interface NodeRedis {
   readonly isOpen: boolean;
-  on(event: "error", listener: () => void): unknown;
+  on(event: "error", listener: (error: unknown) => void): unknown;
   connect(): Promise<unknown>;
   /** Missing in node-redis 4. */
   destroy?(): void;
@@ -51,7 +63,7 @@ const libraries: readonly {
         maxRetriesPerRequest: 0,
         retryStrategy: delay,
       });
-      client.on("error", ignore);
+      client.on("error", tell);
       return { client, ready: client.connect(), close: async () => client.disconnect() };
     },
   },
@@ -60,7 +72,7 @@ const libraries: readonly {
     open: (module, url) => {
       const { createClient } = module as { createClient: (options: object) => NodeRedis };
       const client = createClient({ url, disableOfflineQueue: true, socket: { reconnectStrategy: delay } });
-      client.on("error", ignore);
+      client.on("error", tell);
       return {
         client,
         ready: client.connect(),
@@ -84,7 +96,7 @@ export async function connectRedis(url: string, load: Load = (name) => import(na
     const module = await installed(name, load);
     if (module === undefined) continue;
     const { ready, ...own } = open(module, url);
-    await atMost(patience, ready.catch(ignore));
+    await atMost(patience, ready.catch(tell));
     return own;
   }
   throw typeError(

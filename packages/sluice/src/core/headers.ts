@@ -21,6 +21,8 @@ export interface HeaderRow {
   readonly stacked: "append" | "least";
   /** For limiters that promise this: a function that gives the values, in the order of the names; an empty one is not sent. */
   readonly prepare: (policies: readonly Quota[], legacyReset: "delta" | "epoch") => (decision: Decision) => string[];
+  /** The parameter of the first field's members that is a time, where members of several limiters may stand in it. */
+  readonly until?: string;
 }
 
 /** Structured Fields integers have at most 15 digits (RFC 9651, 3.3.1). */
@@ -62,6 +64,7 @@ function listOfItems(names: {
   return {
     names: [names.limit, names.policy],
     stacked: "append",
+    until: names.until,
     prepare: (policies) => {
       const policyField = serializeList(
         policies.map(({ name, limit, window }) => {
@@ -119,14 +122,17 @@ function dictionary(names: {
       );
       const resetOf = policies.length === 1 ? resetAfter : resetOfSpeaker;
       return (decision) => {
-        const { limit, remaining } = decision;
+        const { allowed, limit, remaining, retryAfter } = decision;
+        // on a refusal no later than Retry-After, as in the newer drafts
+        const reset = allowed || retryAfter === Number.POSITIVE_INFINITY ? resetOf(decision) : retryAfter;
         const counts = `${limitMember}=${Math.min(limit, largestInteger)}, ${leftMember}=${Math.min(remaining, largestInteger)}`;
-        return [`${counts}, ${untilMember}=${seconds(resetOf(decision))}`, policyField];
+        return [`${counts}, ${untilMember}=${seconds(reset)}`, policyField];
       };
     },
   };
 }
 
+/** `X-RateLimit-Reset` has always said when the quota is whole again, on a refusal too: later than Retry-After, it may be. */
 function separate(names: readonly [string, string, string]): HeaderRow {
   return {
     names,

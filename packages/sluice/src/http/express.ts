@@ -3,7 +3,7 @@ import type { Guard, Outcome } from "./guard.js";
 import { routeHelpers } from "./helpers.js";
 import { carryOut } from "./node-response.js";
 import type { RouteHelpers } from "./options.js";
-import { nodeHeader, nodePeer, type Platform } from "./platform.js";
+import { expressTrustsAll, nodeHeader, nodePeer, type Platform } from "./platform.js";
 
 /**
  * What `request.ip` says. While no proxy is trusted that is the socket's address, and asking `request.ip` would cost more
@@ -19,7 +19,9 @@ const platform: Platform<Request> = {
   peer: nodePeer,
   header: nodeHeader,
   target: (request) => request.originalUrl,
+  rawTargets: true,
   user: (request) => (request as { user?: unknown }).user,
+  trustsAll: expressTrustsAll,
   trustAdvice: "set Express's `trust proxy` to the number of proxies or their addresses: app.set('trust proxy', 1)",
 };
 

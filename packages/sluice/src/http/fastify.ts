@@ -2,11 +2,15 @@ import type { FastifyInstance, FastifyPluginCallback, FastifyReply, FastifyReque
 import type { Policy } from "../core/policy.js";
 import type { Guard, Outcome } from "./guard.js";
 import type { FieldAccess } from "./headers.js";
-import { routeHelpers } from "./helpers.js";
+import { type Alike, routeHelpers } from "./helpers.js";
+import { userOf } from "./keys.js";
 import type { HttpOptions, LimiterSource, RouteHelpers } from "./options.js";
-import { nodeHeader, nodePeer, type Platform } from "./platform.js";
+import { fastifyTrustsAll, nodeHeader, nodePeer, type Platform } from "./platform.js";
 
-/** A route's own limiter, in place of the plugin's: `config: { rateLimit: … }`. False: none. */
+/**
+ * A route's own limiter, in place of the plugin's: `config: { rateLimit: … }`. It counts whom the plugin counts, and has
+ * the plugin's options where it says nothing itself. False: none.
+ */
 export type RouteRateLimit =
   | LimiterSource<FastifyRequest>
   | Policy
@@ -24,7 +28,9 @@ const platform: Platform<FastifyRequest> = {
   peer: (request) => nodePeer(request.raw),
   header: (request, name) => nodeHeader(request.raw, name),
   target: (request) => request.originalUrl,
+  rawTargets: true,
   user: (request) => (request as { user?: unknown }).user,
+  trustsAll: fastifyTrustsAll,
   trustAdvice: "make Fastify trust it, by address: fastify({ trustProxy: '10.0.0.0/8' })",
 };
 
@@ -38,35 +44,34 @@ const replyFields: FieldAccess<FastifyReply & { [written]?: boolean }> = {
   },
 };
 
-/** Guards of routes with a limiter of their own: a limiter that several routes name is one guard a path. */
-const routeGuards = new WeakMap<object, Map<string, Guard<FastifyRequest>>>();
+/** A route's limiter, with whatever else the route says. */
+type OwnLimiter = Exclude<RouteRateLimit, false>;
 
-function routeGuard(own: Exclude<RouteRateLimit, false>, path: string): Guard<FastifyRequest> {
-  const known = routeGuards.get(own)?.get(path);
-  if (known !== undefined) return known;
-  const made = typeof own === "object" && "limiter" in own ? guardOf(own.limiter, own) : guardOf(own);
-  const byPath = routeGuards.get(own) ?? new Map<string, Guard<FastifyRequest>>();
-  routeGuards.set(own, byPath.set(path, made));
-  return made;
+/** Guards of routes with a limiter of their own, for one registration: a limiter that several routes name is one guard a path. */
+function routeGuards(alike: Alike<FastifyRequest>): (own: OwnLimiter, path: string) => Guard<FastifyRequest> {
+  const known = new Map<string, Map<OwnLimiter, Guard<FastifyRequest>>>();
+  return (own, path) => {
+    const ofPath = known.get(path) ?? new Map<OwnLimiter, Guard<FastifyRequest>>();
+    const found = ofPath.get(own);
+    if (found !== undefined) return found;
+    const made = typeof own === "object" && "limiter" in own ? alike(own.limiter, own) : alike(own);
+    known.set(path, ofPath.set(own, made));
+    return made;
+  };
 }
 
 /** Requests whose route's own limiter has been asked: where several plugins stand, the first one does. */
 const asked = new WeakSet<FastifyRequest>();
 
-/** The plugin's guard, or the route's own; undefined for none. */
-function guardFor(request: FastifyRequest, guard: Guard<FastifyRequest>): Guard<FastifyRequest> | undefined {
-  const { config, url = "" } = request.routeOptions;
-  const own = config.rateLimit;
-  if (own === undefined) return guard;
-  if (own === false) return undefined;
-  if (asked.has(request)) return guard;
-  asked.add(request);
-  return routeGuard(own, url);
-}
+type Next = (error?: Error) => void;
+type Hook = (request: FastifyRequest, reply: FastifyReply, next: Next) => void;
 
-function plugin(guard: Guard<FastifyRequest>, hook: "onRequest" | "preHandler"): FastifyPluginCallback {
-  function rateLimit(request: FastifyRequest, reply: FastifyReply, next: (error?: Error) => void): void {
-    const applied = guardFor(request, guard);
+type GuardFor = (request: FastifyRequest) => Guard<FastifyRequest> | undefined;
+
+/** Asks the guard for the request, and carries out what it says. */
+function hookOf(guardFor: GuardFor): Hook {
+  return function rateLimit(request, reply, next) {
+    const applied = guardFor(request);
     if (applied === undefined) {
       next();
       return;
@@ -80,14 +85,29 @@ function plugin(guard: Guard<FastifyRequest>, hook: "onRequest" | "preHandler"):
     }
     if (outcome instanceof Promise) outcome.then((known) => carry(applied, known, reply, next), next);
     else carry(applied, outcome, reply, next);
-  }
+  };
+}
+
+/** Puts the hooks that ask where they belong. */
+type Place = (instance: FastifyInstance, guardFor: GuardFor) => void;
+
+function plugin(guard: Guard<FastifyRequest>, alike: Alike<FastifyRequest>, place: Place): FastifyPluginCallback {
   const register: FastifyPluginCallback = (instance: FastifyInstance, _options, done) => {
+    const routeGuard = routeGuards(alike);
     // a mistake in a route's limiter shows when the route is added, not when it is asked for
     instance.addHook("onRoute", ({ config, url }) => {
       const own = config?.rateLimit;
       if (own !== undefined && own !== false) routeGuard(own, url);
     });
-    instance.addHook(hook as "onRequest", rateLimit);
+    place(instance, (request) => {
+      const { config, url = "" } = request.routeOptions;
+      const own = config.rateLimit;
+      if (own === undefined) return guard;
+      if (own === false) return undefined;
+      if (asked.has(request)) return guard;
+      asked.add(request);
+      return routeGuard(own, url);
+    });
     done();
   };
   // what fastify-plugin does: the hooks stand in the context that registers, and in its children
@@ -98,30 +118,75 @@ function plugin(guard: Guard<FastifyRequest>, hook: "onRequest" | "preHandler"):
   });
 }
 
+/**
+ * By user: before the body is parsed when an `onRequest` hook has found the user, else in `preHandler`, when every
+ * authentication is done. Whoever fails in between, as a body that cannot be parsed does, is counted all the same.
+ */
+function placeLate(isKnown: (request: FastifyRequest) => boolean): Place {
+  return (instance, guardFor) => {
+    const hook = hookOf(guardFor);
+    /** Requests that have not been counted yet. */
+    const waiting = new WeakSet<FastifyRequest>();
+    instance.addHook("preParsing", (request, reply, _payload, next) => {
+      let known: boolean;
+      try {
+        known = isKnown(request);
+      } catch (error) {
+        next(error as Error);
+        return;
+      }
+      if (known) {
+        hook(request, reply, next);
+      } else {
+        waiting.add(request);
+        next();
+      }
+    });
+    instance.addHook("preHandler", (request, reply, next) => {
+      if (waiting.delete(request)) hook(request, reply, next);
+      else next();
+    });
+    instance.addHook("onError", async (request, reply) => {
+      if (!waiting.delete(request)) return;
+      const outcome = await guardFor(request)?.check(request);
+      if (outcome !== undefined) settleOn(outcome, reply);
+    });
+  };
+}
+
+function settleOn({ settle }: Outcome, { raw }: FastifyReply): void {
+  if (settle !== undefined) raw.once("finish", () => settle(raw.statusCode));
+}
+
 function carry(guard: Guard<FastifyRequest>, outcome: Outcome, reply: FastifyReply, next: () => void): void {
-  const { refusal, settle } = outcome;
-  if (settle !== undefined) reply.raw.once("finish", () => settle(reply.raw.statusCode));
+  const { refusal } = outcome;
+  settleOn(outcome, reply);
   if (!reply.sent) {
-    guard.write(outcome, reply, replyFields);
-    (reply as { [written]?: boolean })[written] = true;
     if (refusal !== undefined) {
       reply.code(refusal.status);
       for (const [name, value] of refusal.fields) reply.header(name, value);
-      reply.send(refusal.content);
+      if (refusal.type !== undefined) reply.header("Content-Type", refusal.type);
     }
+    guard.write(outcome, reply, replyFields);
+    (reply as { [written]?: boolean })[written] = true;
+    if (refusal !== undefined) reply.send(refusal.content);
   }
   if (refusal === undefined) next();
 }
 
-const {
-  rateLimit: guardOf,
-}: RouteHelpers<FastifyRequest, Guard<FastifyRequest>> = routeHelpers(platform, (guard) => guard);
-const early: RouteHelpers<FastifyRequest, FastifyPluginCallback> = routeHelpers(platform, (guard) =>
-  plugin(guard, "onRequest"),
+const early: RouteHelpers<FastifyRequest, FastifyPluginCallback> = routeHelpers(platform, (guard, alike) =>
+  plugin(guard, alike, (instance, guardFor) => {
+    instance.addHook("onRequest", hookOf(guardFor));
+  }),
 );
-const late: RouteHelpers<FastifyRequest, FastifyPluginCallback> = routeHelpers(platform, (guard) =>
-  plugin(guard, "preHandler"),
-);
+const late: RouteHelpers<FastifyRequest, FastifyPluginCallback> = routeHelpers(platform, (guard, alike, options) => {
+  const nameOf = userOf(platform, options);
+  return plugin(
+    guard,
+    alike,
+    placeLate((request) => nameOf(request) !== undefined),
+  );
+});
 
 /**
  * A plugin that limits the routes of the context that registers it, and of its children, by client address unless `key`
@@ -137,8 +202,9 @@ const late: RouteHelpers<FastifyRequest, FastifyPluginCallback> = routeHelpers(p
 export const rateLimit: typeof early.rateLimit = early.rateLimit;
 
 /**
- * Limits by authenticated user (`request.user`, or what `user` gives), by address where there is none. It asks in
- * `preHandler`, when authentication in an earlier hook is done; so a body that cannot be parsed is not counted.
+ * Limits by authenticated user (`request.user`, or what `user` gives), by address where there is none. It asks before the
+ * body is parsed when an `onRequest` hook has found the user, else in `preHandler`, when every authentication is done;
+ * then a body that cannot be parsed is counted, but not refused.
  *
  * @example
  * const app = fastify()

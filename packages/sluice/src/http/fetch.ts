@@ -3,7 +3,7 @@ import { routeHelpers } from "./helpers.js";
 import { carryFields } from "./node-response.js";
 import type { RouteHelpers } from "./options.js";
 import type { Platform } from "./platform.js";
-import { nodeResponseOf, platformAddress, refusalResponse, socketAddress, webFields, withHeaders } from "./web.js";
+import { nodeResponseOf, platformAddress, refusalResponse, socketAddress, writtenOn } from "./web.js";
 
 /** Puts the limiter before a handler, as Next, Bun, Deno and Workers call it: with a request, and what they know beside it. */
 export type FetchMiddleware = <Req extends Request, Context extends unknown[]>(
@@ -18,8 +18,9 @@ const platform: Platform<Request> = {
   peer: (request) => socketAddress(request, surroundings.get(request)),
   header: (request, name) => request.headers.get(name) ?? undefined,
   target: (request) => request.url,
+  rawTargets: false,
   user: (request) => (request as { user?: unknown }).user,
-  trustAdvice: "give `key`, a function that reads what your platform or your proxy alone can have written",
+  trustAdvice: undefined,
 };
 
 function middleware(guard: Guard<Request>): FetchMiddleware {
@@ -35,7 +36,7 @@ function middleware(guard: Guard<Request>): FetchMiddleware {
       // no Response at all: the runtime has taken the connection over
       if (outgoing !== undefined || !(response instanceof Response)) return response;
       if (!request.signal.aborted) outcome.settle?.(response.status);
-      return withHeaders(response, (headers) => guard.write(outcome, headers, webFields));
+      return writtenOn(guard, outcome, response);
     };
     return Object.defineProperty(limited, "name", { value: handler.name, configurable: true }) as (
       ...args: Parameters<typeof handler>

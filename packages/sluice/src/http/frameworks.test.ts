@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, get, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import express from "express";
-import fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
 import { type Decision, fixedWindow, memoryStore, type RateLimiter, rateLimiter, type SyncRateLimiter } from "sluice";
@@ -193,6 +193,21 @@ describe("koa", () => {
     expect(handled).toBe(1);
   });
 
+  it("ends the response itself where Koa was told to leave it alone", async () => {
+    const app = new Koa();
+    app.use(async (context, next) => {
+      context.respond = false;
+      await next();
+    });
+    app.use(sluiceKoa.rateLimit(limiterOf(1)));
+    app.use(({ res }) => {
+      res.statusCode = 200;
+      res.end("hello");
+    });
+    const url = await listen(koaServer(app));
+    expect(await statuses(2, url)).toEqual([200, 429]);
+  });
+
   it("shows its refusal to middleware further out", async () => {
     const app = new Koa();
     const seen: number[] = [];
@@ -309,6 +324,79 @@ describe("fastify", () => {
     expect(headers.get("ratelimit")).toBe('"own";r=4;t=60, "second";r=4;t=60');
   });
 
+  it("gives a route's own limiter the plugin's key and options, where the route says nothing itself", async () => {
+    const byId = async (request: FastifyRequest): Promise<void> => {
+      const id = request.headers["x-id"];
+      if (id !== undefined) Object.assign(request, { user: { id } });
+    };
+    const policy = fixedWindow({ limit: 1, window: "1h" });
+    const url = await up((app) => {
+      app.addHook("onRequest", byId);
+      app.register(sluiceFastify.limitByUser(limiterOf(9), { headers: false }));
+      app.register(async (routes) => {
+        routes.get("/quiet", { config: { rateLimit: policy } }, hello);
+        routes.get("/loud", { config: { rateLimit: { limiter: policy, headers: ["legacy"] } } }, hello);
+      });
+    });
+    for (const id of ["ada", "bob"]) {
+      const response = await fetch(`${url}/quiet`, { headers: { "x-id": id } });
+      expect(response.status).toBe(200);
+      expect(response.headers.get("ratelimit")).toBeNull();
+    }
+    expect(await statuses(1, `${url}/quiet`, { headers: { "x-id": "ada" } })).toEqual([429]);
+    expect((await fetch(`${url}/loud`)).headers.get("x-ratelimit-remaining")).toBe("0");
+  });
+
+  it("counts apart in two apps that share a policy, and a plugin", async () => {
+    const policy = fixedWindow({ limit: 1, window: "1h" });
+    const shared = sluiceFastify.rateLimit(limiterOf(9));
+    const build = (app: FastifyInstance): void => {
+      app.register(shared);
+      app.register(async (routes) => {
+        routes.get("/", { config: { rateLimit: policy } }, hello);
+      });
+    };
+    const urls = [await up(build), await up(build)];
+    for (const url of urls) expect(await statuses(2, url)).toEqual([200, 429]);
+  });
+
+  it("counts bodies that cannot be parsed by the user that is known by then, and refuses them", async () => {
+    const limiter = limiterOf(2);
+    const url = await up((app) => {
+      app.addHook("onRequest", async (request) => {
+        Object.assign(request, { user: { id: "ada" } });
+      });
+      app.register(sluiceFastify.limitByUser(limiter));
+      app.register(async (routes) => {
+        routes.post("/", hello);
+      });
+    });
+    expect(await statuses(3, url, json("{"))).toEqual([400, 400, 429]);
+    expect((await limiter.peek("user=ada")).remaining).toBe(0);
+  });
+
+  it("counts them by address where the user is found later, and counts nobody twice", async () => {
+    const limiter = limiterOf(3);
+    const url = await up((app) => {
+      app.register(sluiceFastify.limitByUser(limiter));
+      app.addHook("preValidation", async (request) => {
+        Object.assign(request, { user: { id: "ada" } });
+      });
+      app.register(async (routes) => {
+        routes.post("/", hello);
+        routes.post("/fails", async () => {
+          throw new Error("failed");
+        });
+      });
+    });
+    expect(await statuses(1, url, json("{"))).toEqual([400]);
+    expect((await limiter.peek("ip=127.0.0.1")).remaining).toBe(2);
+    expect(await statuses(1, url, json("{}"))).toEqual([200]);
+    expect(await statuses(1, `${url}/fails`, json("{}"))).toEqual([500]);
+    expect((await limiter.peek("user=ada")).remaining).toBe(1);
+    expect((await limiter.peek("ip=127.0.0.1")).remaining).toBe(2);
+  });
+
   it("counts what is not found, without a handler for it, and bodies that cannot be parsed", async () => {
     const url = await up((app) => {
       app.register(sluiceFastify.rateLimit(limiterOf(4)));
@@ -377,6 +465,39 @@ describe("hono, where there is no Node response", () => {
     expect(handled).toBe(2);
     const other = { remoteAddr: { hostname: "203.0.113.8" } };
     expect((await app.request("/", {}, other)).status).toBe(200);
+  });
+
+  it.each<[string, () => Response]>([
+    ["a Response of its own", () => new Response("hello")],
+    ["a redirection, whose headers cannot be changed", () => Response.redirect("http://localhost/there", 303)],
+  ])("shows the fields where the handler returns %s", async (_what, handler) => {
+    const app = new Hono();
+    app.use(sluiceHono.rateLimit(limiterOf(3, "wide")), sluiceHono.rateLimit(limiterOf(2, "narrow")));
+    app.get("/", handler);
+    const { headers } = await app.request("/", {}, env);
+    expect(headers.get("ratelimit")).toBe('"wide";r=2;t=60, "narrow";r=1;t=60');
+    expect(headers.get("x-ratelimit-limit")).toBe("2");
+    expect(headers.get("location")).toBe(handler().headers.get("location"));
+  });
+
+  it("keeps cookies and a handler's headers, and shows the fields on what an error handler answers", async () => {
+    const app = new Hono();
+    app.use(sluiceHono.rateLimit(limiterOf(3)));
+    app.onError((_error, context) => context.text("failed", 500));
+    app.get("/", (context) => {
+      context.header("set-cookie", "a=1", { append: true });
+      context.header("set-cookie", "b=2", { append: true });
+      return context.text("hello");
+    });
+    app.get("/throw", () => {
+      throw new Error("failed");
+    });
+    const { headers } = await app.request("/", {}, env);
+    expect(headers.getSetCookie()).toEqual(["a=1", "b=2"]);
+    expect(headers.get("x-ratelimit-remaining")).toBe("2");
+    const failed = await app.request("/throw", {}, env);
+    expect(failed.status).toBe(500);
+    expect(failed.headers.get("x-ratelimit-remaining")).toBe("1");
   });
 
   it("lets `deny` answer with a Response, whose own words stand", async () => {

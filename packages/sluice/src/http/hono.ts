@@ -1,28 +1,19 @@
 import type { Context, MiddlewareHandler, Next } from "hono";
-import type { Guard, Outcome } from "./guard.js";
-import type { FieldAccess } from "./headers.js";
+import { type Guard, type Outcome, uncounted } from "./guard.js";
 import { routeHelpers } from "./helpers.js";
 import { carryFields } from "./node-response.js";
 import type { RouteHelpers } from "./options.js";
 import type { Platform } from "./platform.js";
-import { nodeResponseOf, platformAddress, refusalResponse, socketAddress, webFields, withHeaders } from "./web.js";
+import { nodeResponseOf, platformAddress, refusalResponse, socketAddress, writtenOn } from "./web.js";
 
 const platform: Platform<Context> = {
   address: (context) => platformAddress(context.req.raw, context.env),
   peer: (context) => socketAddress(context.req.raw, context.env),
   header: (context, name) => context.req.header(name),
   target: (context) => context.req.url,
+  rawTargets: false,
   user: (context) => context.get("user") ?? context.get("jwtPayload"),
-  trustAdvice: "give `key`, a function that reads what your platform or your proxy alone can have written",
-};
-
-/** Set on a context whose prepared headers hold fields of a limiter: reading them makes a Response, which costs. */
-const written = "sluice.written";
-
-/** `c.header` before `next()`: after it, the response would have to be rebuilt. */
-const preparedFields: FieldAccess<Context> = {
-  get: (context, name) => (context.get(written) === true ? context.res.headers.get(name) : undefined),
-  set: (context, name, value) => context.header(name, value),
+  trustAdvice: undefined,
 };
 
 function middleware(guard: Guard<Context>): MiddlewareHandler {
@@ -34,24 +25,29 @@ function middleware(guard: Guard<Context>): MiddlewareHandler {
 }
 
 function carry(guard: Guard<Context>, outcome: Outcome, context: Context, next: Next): unknown {
-  const { refusal, settle } = outcome;
+  const { refusal } = outcome;
   // on Node, fields written to its own response leave Hono's on the fast path
   const outgoing = nodeResponseOf(context.env);
   if (outgoing !== undefined) {
     carryFields(guard, outcome, outgoing);
     return refusal === undefined ? next() : refusalResponse(refusal);
   }
-  if (refusal !== undefined) {
-    return withHeaders(refusalResponse(refusal), (headers) => guard.write(outcome, headers, webFields));
-  }
-  guard.write(outcome, context, preparedFields);
-  context.set(written, true);
-  return settle === undefined ? next() : settled(context, next, settle);
+  if (refusal !== undefined) return writtenOn(guard, outcome, refusalResponse(refusal));
+  return outcome === uncounted ? next() : carryAfter(guard, outcome, context, next);
 }
 
-async function settled(context: Context, next: Next, settle: (status: number) => void): Promise<void> {
+/** Elsewhere the response is the handler's: only what it has returned can be written on, whatever it was made by. */
+async function carryAfter(guard: Guard<Context>, outcome: Outcome, context: Context, next: Next): Promise<void> {
   await next();
-  if (!context.req.raw.signal.aborted) settle(context.res.status);
+  // nothing was answered: the runtime has taken the connection over
+  if (!context.finalized) return;
+  const { res } = context;
+  if (!context.req.raw.signal.aborted) outcome.settle?.(res.status);
+  const changed = writtenOn(guard, outcome, res);
+  if (changed === res) return;
+  // Hono would copy the fields of the response before onto the new one
+  context.res = undefined;
+  context.res = changed;
 }
 
 const helpers: RouteHelpers<Context, MiddlewareHandler> = routeHelpers(platform, middleware);

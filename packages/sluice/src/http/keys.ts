@@ -3,6 +3,7 @@ import { whenKnown } from "../core/group.js";
 import { checkFunction } from "../core/validate.js";
 import { warnOnce } from "../core/warn.js";
 import { addressKeysOfKind } from "./client-address.js";
+import { given } from "./given.js";
 import { hashSecret } from "./hash.js";
 import type { HttpOptions } from "./options.js";
 import type { Platform } from "./platform.js";
@@ -14,11 +15,23 @@ export type KeyOf<Req> = (request: Req) => string | undefined | Promise<string |
  * The kinds of keys that adapters make. They cannot collide: a key of your own that begins like one of them gets `own=`
  * in front, and every other is the limiter's key as it is.
  *
- * `ip=203.0.113.7`, `ip=2001:db8:1:2::/64`, `ip=unknown` · `user=42` · `api-key=` and the SHA-256 in base64url
+ * `ip=203.0.113.7`, `ip=2001:db8:1:2::/64`, `ip=unknown` · `user=42` · `api-key=` and `hash=` with a SHA-256 in base64url
  */
-const kinds = { address: "ip=", user: "user=", apiKey: "api-key=", own: "own=" } as const;
+const kinds = { address: "ip=", user: "user=", apiKey: "api-key=", hash: "hash=", own: "own=" } as const;
 
 const prefixes = Object.values(kinds);
+
+/** Clients often have a say in keys: what they make longer is kept as its hash. */
+const longestKey = 512;
+
+/** A key that every store takes as it is: short, and well-formed. */
+function storable(key: string): string | Promise<string> {
+  const wellFormed = key.isWellFormed();
+  if (wellFormed && key.length <= longestKey) return key;
+  // JSON writes half a surrogate pair as an escape: two such keys stay two, where UTF-8 would make them one
+  const text = wellFormed ? key : JSON.stringify(key);
+  return whenKnown(hashSecret(text), (hash) => kinds.hash + hash);
+}
 
 /** `options.key`, or the client's address. */
 export function keyOfClient<Req>(platform: Platform<Req>, options: HttpOptions<Req>): KeyOf<Req> {
@@ -27,22 +40,30 @@ export function keyOfClient<Req>(platform: Platform<Req>, options: HttpOptions<R
   return key === undefined ? byAddress : keyOfOwn(key);
 }
 
-/** The authenticated user, or else whom `keyOfClient` says. */
-export function keyOfUser<Req>(
+/** Who is logged in, as text; undefined for nobody. */
+export function userOf<Req>(
   platform: Platform<Req>,
   options: HttpOptions<Req> & { user?: (request: Req) => string | undefined },
-): KeyOf<Req> {
+): (request: Req) => string | undefined {
   const { user } = options;
-  if (user !== undefined) checkFunction(user, "user");
-  const otherwise = keyOfClient(platform, options);
-  const nameOf = user ?? ((request: Req) => identity(platform.user(request)));
+  if (user === undefined) return (request) => identity(platform.user(request));
+  checkFunction(user, "user");
+  const nameOf = given<Req, string | undefined>(user);
   return (request) => {
     const name: unknown = nameOf(request);
-    if (name === undefined || name === null || name === "") return otherwise(request);
-    if (typeof name !== "string") {
-      throw typeError("ERR_INVALID_KEY", `Expected user to give a string or undefined, got ${show(name)}.`);
-    }
-    return kinds.user + name;
+    if (name === undefined || name === null || name === "") return undefined;
+    if (typeof name === "string") return name;
+    throw typeError("ERR_INVALID_KEY", `Expected user to give a string or undefined, got ${show(name)}.`);
+  };
+}
+
+/** The authenticated user, or else whom `keyOfClient` says. */
+export function keyOfUser<Req>(platform: Platform<Req>, options: HttpOptions<Req>): KeyOf<Req> {
+  const nameOf = userOf(platform, options);
+  const otherwise = keyOfClient(platform, options);
+  return (request) => {
+    const name = nameOf(request);
+    return name === undefined ? otherwise(request) : storable(kinds.user + name);
   };
 }
 
@@ -65,6 +86,9 @@ export function keyOfApiKey<Req>(platform: Platform<Req>, options: HttpOptions<R
 const lookedAtFirst = 100;
 const lookedAtMask = 63;
 
+/** What to do where the framework knows of no proxies. */
+const keyAdvice = "give `key`, a function that reads what your platform or your proxy alone can have written";
+
 function keyOfAddress<Req>(platform: Platform<Req>, ipv6Prefix: number = 64): KeyOf<Req> {
   const keyOf = addressKeysOfKind(kinds.address, ipv6Prefix);
   let seen = 0;
@@ -74,21 +98,31 @@ function keyOfAddress<Req>(platform: Platform<Req>, ipv6Prefix: number = 64): Ke
     if (seen <= lookedAtFirst || (seen & lookedAtMask) === 0) lookForProxy(platform, request, address);
     const key = keyOf(address) ?? keyOf(platform.peer(request));
     if (key !== undefined) return key;
+    const { trustAdvice } = platform;
     warnOnce(
-      `http-no-address:${platform.trustAdvice}`,
-      `A request came without a client address, so all such requests share one count. Give \`key\`, a function that says whom to count, or ${platform.trustAdvice}.`,
+      `http-no-address:${trustAdvice}`,
+      `A request came without a client address, as over a Unix socket, so all such requests share one count. If a proxy passes them on, ${trustAdvice === undefined ? "" : `${trustAdvice}; or `}${keyAdvice}.`,
     );
     return `${kinds.address}unknown`;
   };
 }
 
-/** A proxy that says for whom it speaks, and nobody who listens: then all its clients share one count. */
+/** Signs that a proxy's word is not heard, so that all its clients share one count, or that anybody's word is. */
 function lookForProxy<Req>(platform: Platform<Req>, request: Req, address: string | undefined): void {
-  const forwarded = platform.header(request, "x-forwarded-for") ?? platform.header(request, "forwarded");
-  if (forwarded === undefined || address !== platform.peer(request)) return;
+  const { trustAdvice = keyAdvice } = platform;
+  const forwarded = platform.header(request, "x-forwarded-for");
+  if (forwarded !== undefined && platform.trustsAll?.(request) === true) {
+    warnOnce(
+      `http-trusts-all:${trustAdvice}`,
+      `Every proxy is trusted, so the client's address is the first of X-Forwarded-For, which any client can write: each made-up address has a count of its own. Say how many proxies are yours, or which: ${trustAdvice}.`,
+    );
+    return;
+  }
+  if ((forwarded ?? platform.header(request, "forwarded")) === undefined) return;
+  if (address !== platform.peer(request)) return;
   warnOnce(
-    `http-proxy:${platform.trustAdvice}`,
-    `A request carried a proxy's header (X-Forwarded-For or Forwarded), which nobody was told to trust, so the proxy's clients all count as one. If your own proxy set it, ${platform.trustAdvice}.`,
+    `http-proxy:${trustAdvice}`,
+    `A request carried a proxy's header (X-Forwarded-For or Forwarded), which nobody was told to trust, so the proxy's clients all count as one. If your own proxy set it, ${trustAdvice}.`,
   );
 }
 
@@ -97,8 +131,8 @@ const suspicious = 3;
 
 function keyOfOwn<Req>(own: NonNullable<HttpOptions<Req>["key"]>): KeyOf<Req> {
   let without = 0;
-  const use = (key: string | undefined): string | undefined => {
-    if (key === undefined) {
+  const use = (key: string | undefined): string | undefined | Promise<string> => {
+    if (key === undefined || key === "") {
       if (++without === suspicious) {
         warnOnce(
           "http-no-key",
@@ -108,17 +142,39 @@ function keyOfOwn<Req>(own: NonNullable<HttpOptions<Req>["key"]>): KeyOf<Req> {
       return undefined;
     }
     without = Number.NEGATIVE_INFINITY;
-    return typeof key === "string" && prefixes.some((prefix) => key.startsWith(prefix)) ? kinds.own + key : key;
+    // what is no text is a mistake, of which the limiter tells
+    if (typeof key !== "string") return key;
+    return storable(prefixes.some((prefix) => key.startsWith(prefix)) ? kinds.own + key : key);
   };
-  return (request) => whenKnown(own(request), use);
+  const keyOf = given<Req, string | undefined>(own);
+  return (request) => whenKnown(keyOf(request), use);
 }
 
-/** A user as text: itself, or its `id` or `sub`. */
+/** A user as text: itself, or its `id` or `sub`; undefined for nobody. */
 function identity(user: unknown): string | undefined {
-  if (typeof user === "string") return user;
-  if (typeof user === "number" || typeof user === "bigint") return String(user);
-  if (typeof user !== "object" || user === null) return undefined;
+  if (user === undefined || user === null || user === "") return undefined;
+  if (typeof user !== "object") return textOf(user);
   const { id, sub } = user as { id?: unknown; sub?: unknown };
-  const name = id ?? sub;
-  return typeof name === "string" || typeof name === "number" || typeof name === "bigint" ? String(name) : undefined;
+  return textOf(id ?? sub);
+}
+
+/** A text, a number, or an object that has a text of its own, such as MongoDB's ObjectId. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value === "string" && value !== "") return value;
+  if (typeof value === "number" || typeof value === "bigint") return String(value);
+  const own = typeof value === "object" && value !== null ? ownText(value) : undefined;
+  if (own !== undefined) return own;
+  warnOnce(
+    "http-user",
+    `A user is logged in whose \`id\` or \`sub\` names nobody (${show(value)}), so requests count by address. Give \`user\`, a function that says who it is.`,
+  );
+  return undefined;
+}
+
+/** Lists and bytes have a text too, but not one for each. */
+function ownText(value: object): string | undefined {
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return undefined;
+  const write: unknown = Reflect.get(value, "toString");
+  if (typeof write !== "function" || write === Object.prototype.toString) return undefined;
+  return String(Reflect.apply(write, value, []));
 }

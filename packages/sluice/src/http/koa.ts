@@ -1,7 +1,7 @@
 import type { Context, Middleware, Next } from "koa";
 import type { Guard, Outcome } from "./guard.js";
 import { routeHelpers } from "./helpers.js";
-import { carryFields } from "./node-response.js";
+import { carryFields, carryOut } from "./node-response.js";
 import type { RouteHelpers } from "./options.js";
 import { nodeHeader, nodePeer, type Platform } from "./platform.js";
 
@@ -10,7 +10,9 @@ const platform: Platform<Context> = {
   peer: (context) => nodePeer(context.req),
   header: (context, name) => nodeHeader(context.req, name),
   target: (context) => context.originalUrl,
+  rawTargets: true,
   user: (context) => (context.state as { user?: unknown }).user,
+  trustsAll: ({ app }) => app.proxy && !(app.maxIpsCount > 0),
   trustAdvice: "make Koa trust it, with as many hops as you run: new Koa({ proxy: true, maxIpsCount: 1 })",
 };
 
@@ -24,9 +26,11 @@ function middleware(guard: Guard<Context>): Middleware {
 
 function carry(guard: Guard<Context>, outcome: Outcome, context: Context, next: Next): unknown {
   const { refusal } = outcome;
+  // Koa was told to leave Node's response alone, so nobody else would end it
+  if (context.respond === false) return carryOut(guard, outcome, context.res) ? next() : undefined;
   if (carryFields(guard, outcome, context.res) && refusal !== undefined) {
     context.status = refusal.status;
-    for (const [name, value] of refusal.fields) context.set(name, value);
+    if (refusal.type !== undefined) context.set("Content-Type", refusal.type);
     context.body = refusal.content instanceof Uint8Array ? Buffer.from(refusal.content) : (refusal.content ?? "");
   }
   return refusal === undefined ? next() : undefined;

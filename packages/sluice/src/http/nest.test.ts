@@ -3,7 +3,14 @@ import { type ArgumentsHost, Catch, Controller, Get, HttpException, Module, UseG
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
 import { ExecutionContextHost } from "@nestjs/core/helpers/execution-context-host.js";
 import { Test } from "@nestjs/testing";
-import { fixedWindow, memoryStore, RateLimitExceededError, rateLimiter, type SyncRateLimiter } from "sluice";
+import {
+  fixedWindow,
+  memoryStore,
+  RateLimitExceededError,
+  rateLimiter,
+  StoreError,
+  type SyncRateLimiter,
+} from "sluice";
 import { LimitByApiKey, LimitByUser, RateLimit, RateLimitGuard, RateLimitModule, SkipRateLimit } from "sluice/nest";
 import { manualClock } from "sluice/testing";
 import { afterEach, describe, expect, it } from "vitest";
@@ -119,6 +126,45 @@ describe("decorators", () => {
     expect(await statuses(1, `${url}/keyed`, { headers: { "x-key": "two" } })).toEqual([200]);
   });
 
+  it.each([
+    ["copies Nest's metadata", true],
+    ["does not", false],
+  ])("survive a decorator that puts a function of its own in the method's place and %s", async (_how, copies) => {
+    const wraps: MethodDecorator = (_target, _key, descriptor) => {
+      const { value } = descriptor as { value?: (...args: unknown[]) => unknown };
+      function wrapped(this: unknown, ...args: unknown[]): unknown {
+        return value?.apply(this, args);
+      }
+      if (copies) {
+        for (const key of Reflect.getMetadataKeys(value as object) as unknown[]) {
+          Reflect.defineMetadata(key, Reflect.getMetadata(key, value as object), wrapped);
+        }
+      }
+      Object.assign(descriptor, { value: wrapped });
+    };
+    const type = controller([guarded], {
+      below: [wraps, RateLimit(limiterOf(1))],
+      around: [RateLimit(limiterOf(2, "above")), wraps, RateLimit(limiterOf(1, "below"))],
+      free: [wraps, SkipRateLimit()],
+    });
+    RateLimit(limiterOf(5, "class"))(type);
+    const url = await up({ controllers: [type] });
+    expect(await statuses(2, `${url}/below`)).toEqual([200, 429]);
+    const { headers } = await fetch(`${url}/around`);
+    expect(headers.get("ratelimit")).toBe('"class";r=2;t=60, "above";r=1;t=60, "below";r=0;t=60');
+    expect(await statuses(6, `${url}/free`)).toEqual([200, 200, 200, 200, 200, 200]);
+  });
+
+  it("count once, however many guards stand before a method", async () => {
+    const limiter = limiterOf(2);
+    const own = limiterOf(9, "own");
+    const type = controller([guarded, RateLimit(limiter)], { twice: [UseGuards(RateLimitGuard), RateLimit(own)] });
+    const url = await up({ controllers: [type], providers: [{ provide: APP_GUARD, useClass: RateLimitGuard }] });
+    const { headers } = await fetch(`${url}/twice`);
+    expect(headers.get("ratelimit")).toBe('"default";r=1;t=60, "own";r=8;t=60');
+    expect(await statuses(2, `${url}/twice`)).toEqual([200, 429]);
+  });
+
   it("work as TC39 decorators of methods too", () => {
     function hello(): void {}
     const decorate = RateLimit(limiterOf(1)) as unknown as (method: () => void, context: object) => undefined;
@@ -137,9 +183,11 @@ describe("decorators", () => {
     expect(() => LimitByApiKey(limiterOf(1), { header: "not a header" })).toThrow(
       expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
     );
-    expect(() => RateLimitModule.forRoot({ headers: ["x"] as never })).toThrow(
-      expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }),
-    );
+    for (const wrong of [{ headers: ["x"] as never }, { exclude: ["health"] }, { ipv6Prefix: 5 }]) {
+      const error = expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" });
+      expect(() => RateLimitModule.forRoot(wrong)).toThrow(error);
+      expect(() => RateLimitModule.forRoot({ ...wrong, limiter: limiterOf(1) })).toThrow(error);
+    }
   });
 });
 
@@ -190,7 +238,8 @@ describe("a refusal", () => {
     class Filter {
       catch(exception: HttpException, host: ArgumentsHost): void {
         const response = host.switchToHttp().getResponse<import("express").Response>();
-        response.status(exception.getStatus()).json({ seen: exception.getResponse() });
+        const { message } = exception;
+        response.status(exception.getStatus()).json({ seen: exception.getResponse(), message });
       }
     }
     Catch(HttpException)(Filter);
@@ -200,7 +249,32 @@ describe("a refusal", () => {
     const refused = await fetch(`${url}/plain`);
     expect(refused.status).toBe(429);
     expect(refused.headers.get("retry-after")).toBe("60");
-    expect(await refused.json()).toEqual({ seen: "slow down" });
+    // the type of what the filter wrote
+    expect(refused.headers.get("content-type")).toMatch(/^application\/json/);
+    expect(await refused.json()).toEqual({ seen: "slow down", message: "slow down" });
+  });
+
+  it("lets a filter read and copy the problem, and write an answer of its own type", async () => {
+    class Filter {
+      catch(exception: HttpException, host: ArgumentsHost): void {
+        const response = host.switchToHttp().getResponse<import("express").Response>();
+        response.status(exception.getStatus()).json({ ...(exception.getResponse() as object), path: "/plain" });
+      }
+    }
+    Catch(HttpException)(Filter);
+    const type = controller([guarded], { plain: [RateLimit(limiterOf(1))] });
+    const url = await up({ controllers: [type], providers: [{ provide: APP_FILTER, useClass: Filter }] });
+    await statuses(1, `${url}/plain`);
+    const refused = await fetch(`${url}/plain`);
+    expect(refused.headers.get("content-type")).toMatch(/^application\/json/);
+    expect(await refused.json()).toEqual({
+      type: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+      title: "Too Many Requests",
+      status: 429,
+      detail: "The limit of 1 is exceeded. It can be allowed in 60 s.",
+      "violated-policies": ["default"],
+      path: "/plain",
+    });
   });
 
   it("is not invoked on what no route matches", async () => {
@@ -209,6 +283,68 @@ describe("a refusal", () => {
     const url = await up({ controllers: [type] });
     expect(await statuses(2, `${url}/missing`)).toEqual([404, 404]);
     expect((await limiter.peek("ip=127.0.0.1")).remaining).toBe(1);
+  });
+});
+
+describe("Fastify below Nest", () => {
+  /** Fastify's reply, as far as it is used; `finish` tells that it was written. */
+  function fakeReply() {
+    const fields: Record<string, string> = {};
+    const finished: (() => void)[] = [];
+    const raw = { statusCode: 200, once: (_event: string, listener: () => void) => finished.push(listener) };
+    const reply = {
+      sent: false,
+      raw,
+      getHeader: (name: string) => fields[name],
+      header: (name: string, value: string) => {
+        fields[name] = value;
+      },
+    };
+    const finish = (status: number): void => {
+      raw.statusCode = status;
+      for (const listener of finished) listener();
+    };
+    return { reply, fields, finish };
+  }
+
+  const ask = (guard: RateLimitGuard, handler: () => void, reply: object): boolean | Promise<boolean> => {
+    const socket = { remoteAddress: "203.0.113.7" };
+    const request = { headers: {}, ip: "203.0.113.7", raw: { headers: {}, socket }, url: "/" };
+    const context = new ExecutionContextHost([request, reply], class {}, handler);
+    context.setType("http");
+    return guard.canActivate(context);
+  };
+
+  it("shows refundWhen the status that was sent", async () => {
+    const limiter = limiterOf(5);
+    const seen: number[] = [];
+    const handler = (): void => {};
+    RateLimit(limiter, {
+      refundWhen: (_request, status) => {
+        seen.push(status);
+        return status < 400;
+      },
+    })(handler as never);
+    for (const status of [401, 200]) {
+      const { reply, fields, finish } = fakeReply();
+      expect(await ask(new RateLimitGuard(), handler, reply)).toBe(true);
+      expect(fields["RateLimit"]).toBe('"default";r=4;t=60');
+      finish(status);
+      if (status === 401) limiter.resetSync("ip=203.0.113.7");
+    }
+    expect(seen).toEqual([401, 200]);
+    await expect.poll(async () => (await limiter.peek("ip=203.0.113.7")).remaining).toBe(5);
+  });
+
+  it("throws a refusal with its fields written, and no type but the body's own", async () => {
+    const handler = (): void => {};
+    RateLimit(limiterOf(1))(handler as never);
+    const guard = new RateLimitGuard();
+    const { reply, fields } = fakeReply();
+    expect(ask(guard, handler, fakeReply().reply)).toBe(true);
+    expect(() => ask(guard, handler, reply)).toThrow(HttpException);
+    expect(fields).toMatchObject({ "Retry-After": "60", "Cache-Control": "no-store" });
+    expect(fields["Content-Type"]).toBeUndefined();
   });
 });
 
@@ -237,9 +373,36 @@ describe("other transports", () => {
     expect(guard.canActivate(context("graphql", [{}, {}, { req: request }], limiter) as never)).toBe(true);
     expect(guard.canActivate(context("graphql", [{}, {}, { request, reply }], limiter) as never)).toBe(true);
     expect(written["RateLimit"]).toBe('"default";r=0;t=60');
-    expect(() => guard.canActivate(context("graphql", [{}, {}, { req: request }], limiter) as never)).toThrow(
-      HttpException,
-    );
+    const refused = (): unknown => guard.canActivate(context("graphql", [{}, {}, { request, reply }], limiter));
+    expect(refused).toThrow(HttpException);
+    expect(refused).toThrow(/refused this call/);
+    // GraphQL writes its own answer, of its own type
+    expect(written["Retry-After"]).toBe("60");
+    expect(written["Content-Type"]).toBeUndefined();
+  });
+
+  it("counts each guarded resolver of one GraphQL request", async () => {
+    const limiter = limiterOf(2);
+    const guard = new RateLimitGuard();
+    const resolver = context("graphql", [{}, {}, { req: request }], limiter);
+    expect(guard.canActivate(resolver as never)).toBe(true);
+    expect(guard.canActivate(resolver as never)).toBe(true);
+    expect(() => guard.canActivate(resolver as never)).toThrow(HttpException);
+  });
+
+  it("refuses with the same error where the store does not answer", async () => {
+    const failing = {
+      ...limiterOf(1),
+      policies: limiterOf(1).policies,
+      consume: () => Promise.reject(new StoreError("ERR_STORE_UNAVAILABLE", "connection refused")),
+      consumeSync: undefined,
+    } as unknown as SyncRateLimiter;
+    function handler(): void {}
+    RateLimit(failing, { whenStoreFails: "deny" })(handler as never);
+    const host = new ExecutionContextHost([{ _socket: { remoteAddress: "203.0.113.7" } }], class {}, handler);
+    host.setType("ws");
+    const refused = new RateLimitGuard().canActivate(host);
+    await expect(refused).rejects.toMatchObject({ code: "ERR_RATE_LIMIT_EXCEEDED", decision: { degraded: true } });
   });
 
   it("counts a WebSocket by its socket, and refuses with an error of this library", () => {

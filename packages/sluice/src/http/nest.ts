@@ -12,23 +12,21 @@ import {
 import { RateLimitExceededError } from "../core/errors.js";
 import type { Policy } from "../core/policy.js";
 import { rateLimiter } from "../rate-limiter.js";
-import { type Guard, guard, isLimiter, type Outcome } from "./guard.js";
+import { type Guard, guard, isLimiter, type Outcome, type Refusal } from "./guard.js";
 import { type KeyOf, keyOfApiKey, keyOfClient, keyOfUser } from "./keys.js";
+import { refusalException } from "./nest-exception.js";
+import { type Mark, markOf, marksOfClass, marksOfMethod } from "./nest-marks.js";
 import { carryFields, type NodeResponse } from "./node-response.js";
-import {
-  type ApiKeyOptions,
-  checkHttpOptions,
-  type HttpOptions,
-  type LimiterSource,
-  type UserOptions,
-} from "./options.js";
-import { type NodeFacts, nodeHeader, nodePeer, type Platform } from "./platform.js";
+import type { ApiKeyOptions, HttpOptions, LimiterSource, UserOptions } from "./options.js";
+import { expressTrustsAll, fastifyTrustsAll, type NodeFacts, nodeHeader, nodePeer, type Platform } from "./platform.js";
 
 /** The request below Nest, of Express or Fastify, as far as facts come from it. */
 export interface NestRequest extends NodeFacts {
   readonly ip?: string | undefined;
   readonly originalUrl?: string | undefined;
   readonly user?: unknown;
+  /** Express's application. */
+  readonly app?: { get(name: string): unknown } | undefined;
   /** Fastify's own is wrapped around Node's. */
   readonly raw?: NodeFacts | undefined;
 }
@@ -58,7 +56,9 @@ const platform: Platform<NestRequest> = {
   peer: (request) => nodePeer(request.raw ?? request),
   header: nodeHeader,
   target: (request) => request.originalUrl ?? request.url ?? "",
+  rawTargets: true,
   user: (request) => request.user,
+  trustsAll: (request) => (request.raw === undefined ? expressTrustsAll(request) : fastifyTrustsAll(request)),
   trustAdvice:
     "make the platform below Nest trust it: app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy })",
 };
@@ -70,35 +70,27 @@ interface Rule {
   readonly source: LimiterSource<NestRequest>;
   readonly options: HttpOptions<NestRequest>;
   readonly identify: Identify;
-}
-
-/** By method or class. A set mark, `skip`, is a rule too. */
-const marks = new WeakMap<object, { readonly rules: Rule[]; skip: boolean }>();
-
-function mark(marked: object): { readonly rules: Rule[]; skip: boolean } {
-  const found = marks.get(marked) ?? { rules: [], skip: false };
-  marks.set(marked, found);
-  return found;
+  /** The rule in force, where the application has no defaults. */
+  readonly guard: Guard<NestRequest>;
 }
 
 /** Works on a controller and on a method of one. */
 export type RateLimitDecorator = ClassDecorator & MethodDecorator;
 
-function decorator(use: (marked: object) => void): RateLimitDecorator {
-  return (target: object, _key?: string | symbol, descriptor?: PropertyDescriptor): void => {
-    use((descriptor?.value as object | undefined) ?? target);
+function decorator(use: (mark: Mark<Rule>) => void): RateLimitDecorator {
+  return (target: object, key?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    use(markOf<Rule>(target, key, descriptor));
   };
 }
 
+/** @throws TypeError or RangeError with a `code` for a wrong limiter or option. */
 function ruleOf(
   limiter: LimiterSource<NestRequest> | Policy,
-  options: HttpOptions<NestRequest> | undefined,
+  options: HttpOptions<NestRequest> = {},
   identify: Identify,
 ): Rule {
   const source = typeof limiter === "function" || isLimiter(limiter) ? limiter : rateLimiter(limiter);
-  const rule: Rule = { source, options: options ?? {}, identify };
-  guard(platform, source, options, identify);
-  return rule;
+  return { source, options, identify, guard: guard(platform, source, options, identify) };
 }
 
 function limitDecorator(
@@ -108,7 +100,7 @@ function limitDecorator(
 ): RateLimitDecorator {
   const rule = ruleOf(limiter, options, identify);
   // decorators are applied from the bottom up, and read from the top down
-  return decorator((marked) => mark(marked).rules.unshift(rule));
+  return decorator(({ rules }) => rules.unshift(rule));
 }
 
 /**
@@ -177,8 +169,8 @@ export function LimitByApiKey<Req = any>(
  * }
  */
 export function SkipRateLimit(): RateLimitDecorator {
-  return decorator((marked) => {
-    mark(marked).skip = true;
+  return decorator((mark) => {
+    mark.skip = true;
   });
 }
 
@@ -194,25 +186,40 @@ const noDefaults: Defaults = { rule: undefined, options: {} };
 const defaultsToken: unique symbol = Symbol.for("sluice.nest.defaults");
 
 function defaultsOf({ limiter, ...options }: RateLimitDefaults = {}): Defaults {
-  checkHttpOptions(options);
-  return { rule: limiter === undefined ? undefined : ruleOf(limiter, options, keyOfClient), options };
+  const rule = ruleOf(limiter ?? noLimiter, options, keyOfClient);
+  return { rule: limiter === undefined ? undefined : rule, options };
 }
 
-/** Guards by rule, and by the defaults that they were made with. */
-const guards = new WeakMap<Rule, WeakMap<Defaults, Guard<NestRequest>>>();
+/** Stands for the limiter that defaults do not name, so that their options are checked all the same. */
+function noLimiter(): never {
+  throw new Error("Nobody asks the defaults of a module that names no limiter.");
+}
 
-function guardOf(rule: Rule, defaults: Defaults): Guard<NestRequest> {
-  const byDefaults = guards.get(rule) ?? new WeakMap<Defaults, Guard<NestRequest>>();
-  guards.set(rule, byDefaults);
-  const made =
-    byDefaults.get(defaults) ?? guard(platform, rule.source, { ...defaults.options, ...rule.options }, rule.identify);
-  byDefaults.set(defaults, made);
-  return made;
+/** A rule in force. */
+interface Applied {
+  readonly rule: Rule;
+  readonly guard: Guard<NestRequest>;
+}
+
+/** The rules that an HTTP request has been asked already: a guard may stand before a method more than once. */
+const askedBefore = new WeakMap<object, readonly Applied[]>();
+
+/** Those of `all` that were not asked before; from now on, they were. */
+function notYetAsked(request: object, all: readonly Applied[]): readonly Applied[] {
+  const before = askedBefore.get(request);
+  if (before === undefined) {
+    askedBefore.set(request, all);
+    return all;
+  }
+  const fresh = all.filter(({ rule }) => !before.some((each) => each.rule === rule));
+  if (fresh.length > 0) askedBefore.set(request, [...before, ...fresh]);
+  return fresh;
 }
 
 /**
  * Asks the limiters that the decorators name: `@UseGuards(RateLimitGuard)` on a controller or a method suffices, and
- * `APP_GUARD` puts it everywhere. A refusal is an `HttpException`, so that your filters see it.
+ * `APP_GUARD` puts it everywhere. However many of them stand before a method, a request is counted once by each rule. A
+ * refusal is an `HttpException`, so that your filters see it.
  *
  * HTTP and GraphQL calls are counted by their request (each guarded resolver counts). On a WebSocket or a microservice
  * the client's socket is what is known, and a refusal is a `RateLimitExceededError`. Override `exchange` for a
@@ -221,20 +228,29 @@ function guardOf(rule: Rule, defaults: Defaults): Guard<NestRequest> {
  */
 export class RateLimitGuard implements CanActivate {
   readonly #defaults: Defaults;
+  readonly #applied = new WeakMap<object, WeakMap<object, readonly Applied[]>>();
 
   constructor(defaults?: unknown) {
     this.#defaults = (defaults as Defaults | undefined) ?? noDefaults;
   }
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const rules = rulesFor(context, this.#defaults);
-    if (rules.length === 0) return true;
-    return ask(
-      rules.map((rule) => guardOf(rule, this.#defaults)),
-      0,
-      this.exchange(context),
-      context,
-    );
+    const all = this.#rulesFor(context.getClass(), context.getHandler());
+    if (all.length === 0) return true;
+    const isHttp = context.getType<string>() === "http";
+    const applied = isHttp ? notYetAsked(context.switchToHttp().getRequest<object>(), all) : all;
+    return ask(applied, 0, this.exchange(context), context);
+  }
+
+  /** In force before a method, found out once. */
+  #rulesFor(type: object, handler: object): readonly Applied[] {
+    const ofType = this.#applied.get(type) ?? new WeakMap<object, readonly Applied[]>();
+    this.#applied.set(type, ofType);
+    const found =
+      ofType.get(handler) ??
+      rulesFor(type, handler, this.#defaults).map((rule) => ({ rule, guard: guardOf(rule, this.#defaults) }));
+    ofType.set(handler, found);
+    return found;
   }
 
   /** Where the call came from. */
@@ -257,37 +273,33 @@ Injectable()(RateLimitGuard);
 Inject(defaultsToken)(RateLimitGuard, undefined, 0);
 Optional()(RateLimitGuard, undefined, 0);
 
-function rulesFor(context: ExecutionContext, defaults: Defaults): readonly Rule[] {
-  const method = marks.get(context.getHandler());
-  if (method?.skip === true) return [];
-  const type = marksOfClass(context.getClass());
-  const own = [...(type?.skip === true ? [] : (type?.rules ?? [])), ...(method?.rules ?? [])];
-  if (own.length > 0 || type?.skip === true || defaults.rule === undefined) return own;
+function rulesFor(type: object, handler: object, defaults: Defaults): readonly Rule[] {
+  const ofMethod = marksOfMethod<Rule>(type, handler);
+  if (ofMethod?.skip === true) return [];
+  const ofType = marksOfClass<Rule>(type);
+  const own = [...(ofType?.skip === true ? [] : (ofType?.rules ?? [])), ...(ofMethod?.rules ?? [])];
+  if (own.length > 0 || ofType?.skip === true || defaults.rule === undefined) return own;
   return [defaults.rule];
 }
 
-/** The nearest of the class and those it extends that says something. */
-function marksOfClass(type: object | null): ReturnType<typeof mark> | undefined {
-  for (let at = type; at !== null; at = Object.getPrototypeOf(at) as object | null) {
-    const found = marks.get(at);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+function guardOf(rule: Rule, { options }: Defaults): Guard<NestRequest> {
+  if (Object.keys(options).length === 0) return rule.guard;
+  return guard(platform, rule.source, { ...options, ...rule.options }, rule.identify);
 }
 
 function ask(
-  asked: readonly Guard<NestRequest>[],
+  applied: readonly Applied[],
   from: number,
   exchange: Exchange,
   context: ExecutionContext,
 ): boolean | Promise<boolean> {
-  for (let index = from; index < asked.length; index++) {
-    const each = asked[index] as Guard<NestRequest>;
+  for (let index = from; index < applied.length; index++) {
+    const { guard: each } = applied[index] as Applied;
     const outcome = each.check(exchange.request);
     if (outcome instanceof Promise) {
       return outcome.then((known) => {
         carry(each, known, exchange, context);
-        return ask(asked, index + 1, exchange, context);
+        return ask(applied, index + 1, exchange, context);
       });
     }
     carry(each, outcome, exchange, context);
@@ -298,23 +310,28 @@ function ask(
 /** @throws HttpException, or RateLimitExceededError where there is no HTTP, for a refusal. */
 function carry(asked: Guard<NestRequest>, outcome: Outcome, { response }: Exchange, context: ExecutionContext): void {
   const { refusal } = outcome;
-  const target = response === undefined ? undefined : "raw" in response ? nodeLike(response) : response;
-  if (target !== undefined && carryFields(asked, outcome, target) && refusal !== undefined) {
-    for (const [name, value] of refusal.fields) target.setHeader(name, value);
-  }
-  if (refusal === undefined) return;
-  const { body, status, decision } = refusal;
-  if (response === undefined && decision !== undefined && !["http", "graphql"].includes(context.getType<string>())) {
-    throw new RateLimitExceededError(decision);
-  }
-  throw new HttpException(body === undefined || body === null ? "" : (body as string | object), status);
+  if (response !== undefined) carryFields(asked, outcome, "raw" in response ? nodeLike(response) : response);
+  if (refusal !== undefined) throw errorFor(refusal, context.getType<string>());
 }
 
+function errorFor(refusal: Refusal, transport: string): Error {
+  if (transport === "http") return refusalException(refusal);
+  const { body, status, decision } = refusal;
+  const error = new RateLimitExceededError(decision);
+  if (transport !== "graphql") return error;
+  // GraphQL writes the answer itself, and shows the exception's response beside the message
+  return Object.assign(new HttpException((body ?? "") as string | object, status), { message: error.message });
+}
+
+/** Fastify's reply as Node's response, as far as a guard needs one. */
 function nodeLike(reply: Reply): NodeResponse {
   const { raw } = reply;
   return {
     headersSent: reply.sent,
-    statusCode: raw.statusCode,
+    // not yet known: it is read when the response has been written
+    get statusCode() {
+      return raw.statusCode;
+    },
     getHeader: (name: string) => reply.getHeader(name),
     setHeader: (name: string, value: string) => reply.header(name, value),
     once: (event: string, listener: () => void) => raw.once(event, listener),

@@ -22,18 +22,19 @@ export function carryOut<Req>(guard: Guard<Req>, outcome: Outcome, response: Nod
   const { refusal } = outcome;
   if (carryFields(guard, outcome, response) && refusal !== undefined) {
     response.statusCode = refusal.status;
-    for (const [name, value] of refusal.fields) response.setHeader(name, value);
+    if (refusal.type !== undefined) response.setHeader("Content-Type", refusal.type);
     response.end(refusal.content);
   }
   return refusal === undefined;
 }
 
-/** Writes what goes on the response whoever ends it; false when it was sent already. */
+/** Writes what goes on the response whoever ends it, all but the type of a body; false when it was sent already. */
 export function carryFields<Req>(guard: Guard<Req>, outcome: Outcome, response: NodeResponse): boolean {
-  const { settle } = outcome;
+  const { refusal, settle } = outcome;
   // only a response that was written to its end has a status: a client that went away proves nothing
   if (settle !== undefined) response.once("finish", () => settle(response.statusCode));
   if (response.headersSent) return false;
+  if (refusal !== undefined) for (const [name, value] of refusal.fields) response.setHeader(name, value);
   guard.write(outcome, response, nodeFields);
   return true;
 }

@@ -18,8 +18,9 @@ const platform: Platform<IncomingMessage> = {
   peer: nodePeer,
   header: nodeHeader,
   target: (request) => request.url ?? "",
+  rawTargets: true,
   user: (request) => (request as { user?: unknown }).user,
-  trustAdvice: "give `key`, a function that reads what your proxy alone can have written",
+  trustAdvice: undefined,
 };
 
 function middleware(guard: Guard<IncomingMessage>): NodeMiddleware {

@@ -4,13 +4,15 @@ import type { HeaderFamily } from "../core/headers.js";
 import type { RateLimiter } from "../core/limiter.js";
 import type { Policy } from "../core/policy.js";
 import { checkFunction, checkOptions, wholeNumber } from "../core/validate.js";
+import { warnOnce } from "../core/warn.js";
 
 /** The same options and outcomes for every framework; `Req` is the framework's own request. */
 export interface HttpOptions<Req> {
   /**
    * Whom to count. Default: the client's address as the framework's own proxy setting sees it; IPv6 by its /64.
-   * Undefined skips the request. The text is the limiter's key as it is; the built-in keys are `ip=203.0.113.7`,
-   * `user=42` and `api-key=` with the key's SHA-256 in base64url, and one of yours that begins so gets `own=` in front.
+   * Undefined, or an empty text, skips the request. The text is the limiter's key as it is; the built-in keys are
+   * `ip=203.0.113.7`, `user=42` and `api-key=` with the key's SHA-256 in base64url, and one of yours that begins so gets
+   * `own=` in front. One of more than 512 characters, or with half a surrogate pair, becomes `hash=` and its SHA-256.
    */
   key?: (request: Req) => string | undefined | Promise<string | undefined>;
   /** What a request costs: a positive whole number. Default 1. */
@@ -19,10 +21,14 @@ export interface HttpOptions<Req> {
   skip?: (request: Req) => boolean | Promise<boolean>;
   /**
    * Paths that are never limited: exact, or a prefix ending in '/*'. Matched on the normalised path: dot segments
-   * resolved, case and trailing slash kept, an encoded slash left encoded.
+   * resolved, case and trailing slash kept, an encoded slash left encoded. Where the framework routes by the path as it
+   * came (Express, Fastify, Koa, Nest, plain Node), a path that is not in this form is limited, whatever it resolves to.
    */
   exclude?: readonly string[];
-  /** Which header families to send. Default ['ietf', 'legacy']. A refusal carries `Retry-After` even with `false`. */
+  /**
+   * Which header families to send. Default ['ietf', 'legacy']. A refusal carries `Retry-After` even with `false`. 'ietf'
+   * and 'draft-7' write the same fields, so of both only 'ietf' is sent.
+   */
   headers?: readonly HeaderFamily[] | false;
   /** `X-RateLimit-Reset` as seconds from now (default) or Unix time. */
   legacyReset?: "delta" | "epoch";
@@ -30,12 +36,14 @@ export interface HttpOptions<Req> {
   whenStoreFails?: "allow" | "deny";
   /**
    * Body of the refusal: RFC 9457 `application/problem+json` (default), or your own: text, bytes, or what JSON can hold
-   * (in fetch and Hono a `Response` too, whose status and headers then stand).
+   * (in fetch and Hono a `Response` too, whose status and headers then stand). Undefined sends none; what JSON cannot
+   * hold is replaced by the default.
    */
   deny?: (request: Req, decision: Decision) => unknown;
   /**
-   * Give the cost back once the response is known, e.g. do not count successful logins. A request whose client went
-   * away before the response was written has no known response and stays counted.
+   * Give the cost back once the response is known, e.g. do not count successful logins: exactly what this request spent,
+   * if it still counts by then. A request whose client went away before the response was written has no known response
+   * and stays counted.
    */
   refundWhen?: (request: Req, status: number) => boolean;
   /** Bits of an IPv6 address that make one client, 32 to 128. Default 64. */
@@ -93,13 +101,14 @@ export function checkHttpOptions<Req>(options: HttpOptions<Req> = {}): CheckedOp
       `Expected headers to be false or an array of 'ietf', 'legacy' and 'draft-7', got ${show(chosen)}.`,
     );
   }
-  if (chosen.includes("ietf") && chosen.includes("draft-7")) {
-    throw typeError(
-      "ERR_INVALID_ARGUMENT",
-      "Expected headers to hold one of 'ietf' and 'draft-7', got both: they write the same fields.",
+  const wanted = new Set(chosen as readonly HeaderFamily[]);
+  if (wanted.has("ietf") && wanted.delete("draft-7")) {
+    warnOnce(
+      "http-header-families",
+      "`headers` names both 'ietf' and 'draft-7', which write the same fields in different ways, so only 'ietf' is sent. Leave one of them out.",
     );
   }
-  return { ...options, families: [...new Set(chosen as HeaderFamily[])] };
+  return { ...options, families: [...wanted] };
 }
 
 function oneOf(value: unknown, what: string, allowed: readonly string[]): void {

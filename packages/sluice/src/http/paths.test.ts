@@ -20,7 +20,7 @@ describe("normalPath", () => {
     ["/../../a", "/a"],
     ["/a;x=1", "/a;x=1"],
     ["http://host:80/a?b", "/a"],
-    ["HTTPS://user@host/a/../b", "/b"],
+    ["https://[::1]:8080/a/../b", "/b"],
   ])("%s is %s", (target, path) => {
     expect(normalPath(target)).toBe(path);
   });
@@ -30,6 +30,12 @@ describe("normalPath", () => {
     "*",
     "a/b",
     "host:443",
+    "http:///a",
+    "HTTP://host/a",
+    "javascript://host/a",
+    "http://user@host/a",
+    "http://host\\@other/a",
+    "http://host%2F/a",
     "//a",
     "/a//b",
     "/a/%",
@@ -58,7 +64,7 @@ describe("normalPath", () => {
 });
 
 describe("excludedPaths", () => {
-  const excluded = excludedPaths(["/health", "/assets/*", "/%61bout"]);
+  const excluded = excludedPaths(["/health", "/assets/*", "/%61bout"], true);
 
   it("takes exact paths and prefixes", () => {
     for (const path of ["/health", "/health?deep=1", "/assets/", "/assets/a/b.js", "/about"]) {
@@ -70,19 +76,61 @@ describe("excludedPaths", () => {
   });
 
   it("excludes everything by /*, but what nobody can read", () => {
-    expect(excludedPaths(["/*"])?.("/any/path")).toBe(true);
-    expect(excludedPaths(["/*"])?.("//any/path")).toBe(false);
+    expect(excludedPaths(["/*"], true)?.("/any/path")).toBe(true);
+    expect(excludedPaths(["/*"], true)?.("//any/path")).toBe(false);
   });
 
   it("is nothing where nothing is excluded", () => {
-    expect(excludedPaths(undefined)).toBeUndefined();
-    expect(excludedPaths([])).toBeUndefined();
+    expect(excludedPaths(undefined, true)).toBeUndefined();
+    expect(excludedPaths([], false)).toBeUndefined();
+  });
+
+  /** What a resolver makes `/health` or `/assets/…` of, and a router that takes it as it came something else. */
+  const disguised = [
+    "/api/../health",
+    "/api/%2e%2e/health",
+    "/./health",
+    "/%68ealth",
+    "/health#x",
+    "/api/../assets/a",
+    "/assets/x/../a",
+    "/assets/%61",
+    "/assets/a%2f",
+    "http://host/api/../health",
+  ];
+
+  it.each(disguised)("takes %s as it came where routers do", (target) => {
+    expect(excluded?.(target)).toBe(false);
+  });
+
+  it("takes it resolved where the platform resolves it", () => {
+    const resolved = excludedPaths(["/health", "/assets/*"], false);
+    for (const target of disguised) expect(resolved?.(target), target).toBe(true);
+    for (const target of ["/assets/../hello", "/health/%2e%2e/hello"]) expect(resolved?.(target), target).toBe(false);
+  });
+
+  it("takes the absolute form of HTTP, and of nothing else", () => {
+    expect(excluded?.("http://host:80/health?x")).toBe(true);
+    expect(excluded?.("javascript://host/health")).toBe(false);
+    expect(excluded?.("http://host\\@other/health")).toBe(false);
+  });
+
+  it("never excludes what a reader of raw paths would take for another path", () => {
+    const piece = fc.constantFrom("health", "assets", "..", ".", "%2e%2e", "%2F", ";", "%68", "", "a");
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 6 }), (pieces) => {
+        const target = `/${pieces.join("/")}`;
+        if (excluded?.(target) !== true) return;
+        expect(target === "/health" || target === "/about" || target.startsWith("/assets/")).toBe(true);
+        expect(new URL(target, "http://host").pathname).toBe(target);
+      }),
+    );
   });
 
   it.each(["/a", [""], ["health"], ["/a*"], ["/a/*/b"], ["/a?b"], ["/a#b"], ["//a"], [/a/], [undefined], ["*"]])(
     "refuses %o",
     (exclude) => {
-      expect(() => excludedPaths(exclude)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
+      expect(() => excludedPaths(exclude, true)).toThrow(expect.objectContaining({ code: "ERR_INVALID_ARGUMENT" }));
     },
   );
 });

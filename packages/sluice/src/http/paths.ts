@@ -5,11 +5,13 @@ import { show, typeError } from "../core/errors.js";
  * never excluded: whoever plays with slashes, dots or parameters is limited, whatever the router makes of it.
  *
  * Both sides are normalised (RFC 3986, 6.2.2): authority, query and fragment dropped, unreserved characters decoded, dot
- * segments resolved. Case counts, an encoded slash stays encoded, and a trailing slash makes another path.
+ * segments resolved. Case counts, an encoded slash stays encoded, and a trailing slash makes another path. Where the
+ * router reads the target as it came (`raw`), one that is not in this form is never excluded: `/api/../health` may well
+ * be a path below `/api` there.
  *
  * @throws TypeError with code `ERR_INVALID_ARGUMENT` for what is no path.
  */
-export function excludedPaths(exclude: unknown): ((target: string) => boolean) | undefined {
+export function excludedPaths(exclude: unknown, raw: boolean): ((target: string) => boolean) | undefined {
   if (exclude === undefined) return undefined;
   if (!Array.isArray(exclude)) {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected exclude to be an array of paths, got ${show(exclude)}.`);
@@ -30,15 +32,25 @@ export function excludedPaths(exclude: unknown): ((target: string) => boolean) |
     if (wild) prefixes.push(path);
     else exact.add(path);
   }
+  const isListed = (path: string): boolean => exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix));
+  if (raw) {
+    return (target) => {
+      const path = pathAsItCame(target);
+      return isListed(path) && normalPath(path) === path;
+    };
+  }
   return (target) => {
     const path = normalPath(target);
-    return path !== undefined && (exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix)));
+    return path !== undefined && isListed(path);
   };
 }
 
+/** What stands before the path in a target of absolute form, where nobody can disagree about where it ends. */
+const origin = /^https?:\/\/[\w.:[\]-]+(?=\/)/;
+
 /** The path of a request target; undefined where readers could disagree about it. */
 export function normalPath(target: string): string | undefined {
-  const [, path] = /^(?:[a-z][a-z0-9+.-]*:\/\/[^/?#]*)?(\/[^?#]*)/is.exec(target) ?? [];
+  const [path] = /^\/[^?#]*/.exec(withoutOrigin(target)) ?? [];
   if (path === undefined || /%(?![0-9a-f]{2})/i.test(path)) return undefined;
   const segments: string[] = [];
   const given = path.slice(1).split("/");
@@ -55,6 +67,17 @@ export function normalPath(target: string): string | undefined {
     }
   }
   return `/${segments.join("/")}`;
+}
+
+/** The path as it stands in the target; a fragment, which has no place there, stays. */
+function pathAsItCame(target: string): string {
+  const path = withoutOrigin(target);
+  const query = path.indexOf("?");
+  return query < 0 ? path : path.slice(0, query);
+}
+
+function withoutOrigin(target: string): string {
+  return target.startsWith("/") ? target : target.replace(origin, "");
 }
 
 /** `%61` is `a`; what has a meaning in URLs stays encoded, in capitals. */

@@ -1,9 +1,14 @@
 import type { Decision } from "../core/decision.js";
+import { show } from "../core/errors.js";
+import { warnOnce } from "../core/warn.js";
 
 /** What a refusal carries. */
 export interface RefusalBody {
+  /** `Content-Type`. */
   readonly type: string | undefined;
   readonly content: string | Uint8Array<ArrayBuffer> | undefined;
+  /** The same before it was turned into text: a problem, or what `deny` gave. */
+  readonly body: unknown;
 }
 
 /** RFC 9457 problem details, with the types of draft-ietf-httpapi-ratelimit-headers. */
@@ -44,17 +49,32 @@ export const reducedCapacity: Problem = {
 
 /** A problem, ready to send. */
 export function problemBody(problem: Problem): RefusalBody {
-  return { type: "application/problem+json", content: JSON.stringify(problem) };
+  return { type: "application/problem+json", content: JSON.stringify(problem), body: problem };
 }
 
-/** What `deny` gave, ready to send. */
-export function ownBody(body: unknown): RefusalBody {
-  if (body === undefined || body === null) return { type: undefined, content: undefined };
+/** What `deny` gave, ready to send; undefined for what cannot be sent. */
+export function ownBody(body: unknown): RefusalBody | undefined {
   // a Response has its own
-  if (typeof Response === "function" && body instanceof Response) return { type: undefined, content: undefined };
-  if (typeof body === "string") return { type: "text/plain; charset=utf-8", content: body };
-  if (body instanceof Uint8Array) {
-    return { type: "application/octet-stream", content: body as Uint8Array<ArrayBuffer> };
+  if (body === undefined || body === null || (typeof Response === "function" && body instanceof Response)) {
+    return { type: undefined, content: undefined, body };
   }
-  return { type: "application/json; charset=utf-8", content: JSON.stringify(body) };
+  if (typeof body === "string") return { type: "text/plain; charset=utf-8", content: body, body };
+  if (body instanceof Uint8Array) {
+    return { type: "application/octet-stream", content: body as Uint8Array<ArrayBuffer>, body };
+  }
+  const content = json(body);
+  if (content !== undefined) return { type: "application/json; charset=utf-8", content, body };
+  warnOnce(
+    "http-deny",
+    `\`deny\` gave ${show(body)} that JSON cannot hold, so the default body was sent. Give text, bytes or plain data.`,
+  );
+  return undefined;
+}
+
+function json(body: unknown): string | undefined {
+  try {
+    return JSON.stringify(body);
+  } catch {
+    return undefined;
+  }
 }

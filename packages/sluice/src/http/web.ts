@@ -1,4 +1,4 @@
-import type { Refusal } from "./guard.js";
+import type { Guard, Outcome, Refusal } from "./guard.js";
 import type { FieldAccess } from "./headers.js";
 import type { NodeResponse } from "./node-response.js";
 
@@ -53,7 +53,7 @@ export function nodeResponseOf(given: unknown): NodeResponse | undefined {
   return typeof found?.setHeader === "function" ? found : undefined;
 }
 
-export const webFields: FieldAccess<Headers> = {
+const webFields: FieldAccess<Headers> = {
   get: (headers, name) => headers.get(name),
   set: (headers, name, value) => {
     headers.set(name, value);
@@ -61,19 +61,30 @@ export const webFields: FieldAccess<Headers> = {
 };
 
 /** A refusal as a Response; a Response that `deny` made stands, with what it lacks. */
-export function refusalResponse(refusal: Refusal): Response {
-  const { status, fields, content, body } = refusal;
+export function refusalResponse({ status, fields, type, content, body }: Refusal): Response {
   if (body instanceof Response) {
     return withHeaders(body, (headers) => {
       for (const [name, value] of fields) if (!headers.has(name)) headers.set(name, value);
     });
   }
   const statusText = status === 429 ? "Too Many Requests" : "Service Unavailable";
-  return new Response(content, { status, statusText, headers: fields.map(([name, value]) => [name, value]) });
+  const headers = new Headers(fields.map(([name, value]) => [name, value]));
+  if (type !== undefined) headers.set("Content-Type", type);
+  return new Response(content, { status, statusText, headers });
+}
+
+/**
+ * The response with an outcome's fields. Where there is no response before the handler has made one, a limiter further
+ * in has written before: a 429 or 503 that tells when to come back is taken for its refusal.
+ */
+export function writtenOn<Req>(guard: Guard<Req>, outcome: Outcome, response: Response): Response {
+  const refused = (response.status === 429 || response.status === 503) && response.headers.has("Retry-After");
+  const inside = refused ? "refused" : "answered";
+  return withHeaders(response, (headers) => guard.write(outcome, headers, webFields, inside));
 }
 
 /** The response with headers changed: itself, or a copy where they cannot be, as of one that `fetch` returned. */
-export function withHeaders(response: Response, change: (headers: Headers) => void): Response {
+function withHeaders(response: Response, change: (headers: Headers) => void): Response {
   try {
     change(response.headers);
     return response;

@@ -249,55 +249,86 @@ const honoFacts = (context: { req: { header(name: string): string | undefined } 
   header: (name) => context.req.header(name),
 });
 
-const startHono: Start = async (stack) => {
-  let handled = 0;
-  const app = new Hono();
-  for (const each of stack) app.use(middlewareOf(sluiceHono, honoFacts, each));
-  app.onError((_error, context) => context.text("failed", 500));
-  app.all("/missing", (context) => context.notFound());
-  app.all("/hello", (context) => {
-    handled += 1;
-    return context.text("hello");
-  });
-  app.all("*", (context) => {
-    handled += 1;
-    return webHandler(context.req.raw);
-  });
-  const server = serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }) as Server;
+/** A server of what turns a Request, and what is known beside it, into a Response. */
+type Serve = (handle: (request: Request, around: never) => Response | Promise<Response>) => Promise<Server>;
+
+/** By `@hono/node-server`, which hands Node's request and response on. */
+const onNode: Serve = async (handle) => {
+  const server = serve({ fetch: handle as never, port: 0, hostname: "127.0.0.1" }) as Server;
   await new Promise<void>((resolve) => (server.listening ? resolve() : server.once("listening", resolve)));
-  return listening(server, () => handled);
+  return server;
 };
+
+/** As Deno does: a URL that is resolved, the client's address beside it, and nothing of Node's. */
+const elsewhere: Serve = async (handle) => {
+  const answer = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
+    const body = Buffer.concat((await incoming.toArray()) as Buffer[]);
+    const request = new Request(new URL(incoming.url ?? "", "http://localhost"), {
+      method: incoming.method ?? "GET",
+      headers: Object.entries(incoming.headers).map(([name, value]) => [name, String(value)] as [string, string]),
+      body: body.length > 0 ? body : null,
+    });
+    const around = { remoteAddr: { hostname: incoming.socket.remoteAddress } };
+    const response = await handle(request, around as never);
+    outgoing.writeHead(response.status, response.statusText, [...response.headers].flat());
+    outgoing.end(Buffer.from(await response.arrayBuffer()));
+  };
+  const server = createServer((incoming, outgoing) => {
+    answer(incoming, outgoing).catch(() => {
+      outgoing.statusCode = 500;
+      outgoing.end("failed");
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return server;
+};
+
+const startHono =
+  (serveBy: Serve): Start =>
+  async (stack) => {
+    let handled = 0;
+    const app = new Hono();
+    for (const each of stack) app.use(middlewareOf(sluiceHono, honoFacts, each));
+    app.onError((_error, context) => context.text("failed", 500));
+    app.all("/missing", (context) => context.notFound());
+    app.all("/hello", (context) => {
+      handled += 1;
+      return context.text("hello");
+    });
+    app.all("*", (context) => {
+      handled += 1;
+      return webHandler(context.req.raw);
+    });
+    return listening(await serveBy(app.fetch), () => handled);
+  };
 
 const fetchFacts = (request: Request): Facts => ({ header: (name) => request.headers.get(name) ?? undefined });
 
-const startFetch: Start = async (stack) => {
-  let handled = 0;
-  const handler = async (request: Request): Promise<Response> => {
-    handled += 1;
-    try {
-      return webHandler(request);
-    } catch {
-      return new Response("failed", { status: 500 });
-    }
-  };
-  const limited = stack.reduceRight<(request: Request, ...context: unknown[]) => Response | Promise<Response>>(
-    (before, each) => middlewareOf(sluiceFetch, fetchFacts, each)(before),
-    handler,
-  );
-  const server = serve({
-    fetch: async (request, env) => {
+const startFetch =
+  (serveBy: Serve): Start =>
+  async (stack) => {
+    let handled = 0;
+    const handler = async (request: Request): Promise<Response> => {
+      handled += 1;
       try {
-        return await limited(request, env);
+        return webHandler(request);
       } catch {
         return new Response("failed", { status: 500 });
       }
-    },
-    port: 0,
-    hostname: "127.0.0.1",
-  }) as Server;
-  await new Promise<void>((resolve) => (server.listening ? resolve() : server.once("listening", resolve)));
-  return listening(server, () => handled);
-};
+    };
+    const limited = stack.reduceRight<(request: Request, ...context: unknown[]) => Response | Promise<Response>>(
+      (before, each) => middlewareOf(sluiceFetch, fetchFacts, each)(before),
+      handler,
+    );
+    const server = await serveBy(async (request, around) => {
+      try {
+        return await limited(request, around);
+      } catch {
+        return new Response("failed", { status: 500 });
+      }
+    });
+    return listening(server, () => handled);
+  };
 
 const nestHelpers = {
   rateLimit: sluiceNest.RateLimit,
@@ -313,6 +344,7 @@ export function decorateController(
 ): void {
   const descriptor = Object.getOwnPropertyDescriptor(type.prototype, method) as PropertyDescriptor;
   for (const each of decorators.toReversed()) each(type.prototype as object, method, descriptor);
+  Object.defineProperty(type.prototype, method, descriptor);
 }
 
 /** A Nest application on Express, its handlers behind `decorators`. */
@@ -355,23 +387,35 @@ const startNest: Start = async (stack, { trustProxy = false } = {}) => {
   return listening(app.getHttpServer() as Server, handled, () => app.close());
 };
 
-/** Every adapter, with what its framework cannot do. */
-export const adapters: readonly {
+interface Adapter {
   readonly name: string;
   readonly start: Start;
   /** Whether the framework itself can be told of a proxy. */
   readonly knowsProxies: boolean;
-}[] = [
-  { name: "express 5", start: expressStart(express), knowsProxies: true },
+  /** Whether the handler sees a URL whose dot segments are resolved, and not the path as it came. */
+  readonly resolvesPaths: boolean;
+}
+
+/** Every adapter, with what its framework cannot do. */
+export const adapters: readonly Adapter[] = [
+  { name: "express 5", start: expressStart(express), knowsProxies: true, resolvesPaths: false },
+  { name: "express 4", start: expressStart(express4), knowsProxies: true, resolvesPaths: false },
+  { name: "fastify", start: startFastify, knowsProxies: true, resolvesPaths: false },
+  { name: "koa", start: startKoa, knowsProxies: true, resolvesPaths: false },
+  { name: "hono", start: startHono(onNode), knowsProxies: false, resolvesPaths: true },
   {
-    name: "express 4",
-    start: expressStart(express4),
-    knowsProxies: true,
+    name: "hono, as where there is no Node response",
+    start: startHono(elsewhere),
+    knowsProxies: false,
+    resolvesPaths: true,
   },
-  { name: "fastify", start: startFastify, knowsProxies: true },
-  { name: "koa", start: startKoa, knowsProxies: true },
-  { name: "hono", start: startHono, knowsProxies: false },
-  { name: "node", start: startNode, knowsProxies: false },
-  { name: "fetch", start: startFetch, knowsProxies: false },
-  { name: "nest", start: startNest, knowsProxies: true },
+  { name: "node", start: startNode, knowsProxies: false, resolvesPaths: false },
+  { name: "fetch", start: startFetch(onNode), knowsProxies: false, resolvesPaths: true },
+  {
+    name: "fetch, as where there is no Node response",
+    start: startFetch(elsewhere),
+    knowsProxies: false,
+    resolvesPaths: true,
+  },
+  { name: "nest", start: startNest, knowsProxies: true, resolvesPaths: false },
 ];
