@@ -29,6 +29,11 @@ export class Reorder {
     return Math.max(0, this.#watermark - at, this.#left - at);
   }
 
+  /** True when requests had to leave before their window was over, because there were too many. */
+  get overflowed(): boolean {
+    return this.#left > this.#watermark;
+  }
+
   /** Adds a request that is not late. */
   push(at: number, key: string, cost: number): void {
     if (at >= this.#ring.newest) {

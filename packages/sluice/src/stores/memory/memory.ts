@@ -13,6 +13,12 @@ export interface MemoryStore extends Store {
   readonly kind: "memory";
   /** Keys held now. */
   readonly size: number;
+  /**
+   * Keys that had to go though they had spent something, because there were more than `maxKeys`.
+   *
+   * @internal
+   */
+  readonly evicted: number;
 }
 
 /**
@@ -39,6 +45,9 @@ export function memoryStore(options?: { maxKeys?: number; clock?: Clock }): Memo
     get size() {
       return driver.size;
     },
+    get evicted() {
+      return driver.evicted;
+    },
     close: async () => driver.forget(),
     [driverOf]: driver,
   } as MemoryStore;
@@ -52,6 +61,7 @@ class MemoryDriver implements Driver {
   readonly #gates: Registry<MemoryGate>;
   /** Keys held by all limiters. */
   size = 0;
+  evicted = 0;
 
   constructor(maxKeys: number, clock: Clock) {
     this.clock = clock;
@@ -120,8 +130,13 @@ class MemoryDriver implements Driver {
     for (const other of this.#gates.values()) if (other.size > fullest.size) fullest = other;
     const own = gate.cheapest();
     const others = fullest === gate ? undefined : fullest.cheapest();
-    if (others !== undefined && (own === undefined || others.share < own.share)) fullest.reset(others.key);
-    else if (own !== undefined) gate.reset(own.key);
+    if (others !== undefined && (own === undefined || others.share < own.share)) this.#forgetKey(fullest, others);
+    else if (own !== undefined) this.#forgetKey(gate, own);
+  }
+
+  #forgetKey(gate: MemoryGate, { key, share }: { readonly key: string; readonly share: number }): void {
+    if (share > 0) this.evicted += 1;
+    gate.reset(key);
   }
 }
 
