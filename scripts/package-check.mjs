@@ -4,7 +4,7 @@
 // command, run from its own tarball. Needs a build; needs no network: the app's node_modules holds the unpacked tarballs
 // and links to the dependencies that their manifests name.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
@@ -25,11 +25,12 @@ function run(what, folder, program, ...args) {
 }
 const tool = (name) => join(root, "node_modules/.bin", name);
 
-/** Puts a package of the repository into the app. */
-function link(name) {
+/** Puts a package into the app, in the version that a workspace of the repository has. */
+function link(name, workspace) {
+  const own = join(root, "packages", workspace, "node_modules", name);
   const place = join(modules, name);
   mkdirSync(dirname(place), { recursive: true });
-  symlinkSync(join(root, "node_modules", name), place, "junction");
+  symlinkSync(existsSync(own) ? own : join(root, "node_modules", name), place, "junction");
 }
 
 /** Packs a workspace, has publint look at it, and unpacks it into the app; its manifest. */
@@ -47,7 +48,9 @@ function install(workspace) {
 try {
   const library = install("sluice");
   run("are the types wrong", root, tool("attw"), library.tarball, "--profile", "esm-only");
-  for (const name of Object.keys({ ...library.manifest.dependencies, ...library.manifest.peerDependencies })) link(name);
+  for (const name of Object.keys({ ...library.manifest.dependencies, ...library.manifest.peerDependencies })) {
+    link(name, "sluice");
+  }
 
   const entries = Object.keys(library.manifest.exports)
     .filter((entry) => !entry.endsWith(".json"))
@@ -80,11 +83,11 @@ try {
 
   run(`import ${entries.join(", ")}`, app, process.execPath, "--throw-deprecation", "import.mjs");
   run("require the same", app, process.execPath, "require.cjs");
-  for (const types of ["@types/node", "@types/express", "@types/koa", "undici-types"]) link(types);
+  for (const types of ["@types/node", "@types/express", "@types/koa", "undici-types"]) link(types, "sluice");
   run("type-check an app that imports and one that requires", app, tool("tsc"), "-p", ".");
 
   const command = install("@sluice/cli");
-  for (const name of Object.keys(command.manifest.dependencies).filter((each) => each !== "sluice")) link(name);
+  for (const name of Object.keys(command.manifest.dependencies).filter((each) => each !== "sluice")) link(name, "cli");
   const sluice = (...parameters) => [app, process.execPath, join(command.place, command.manifest.bin.sluice), ...parameters];
   writeFileSync(join(app, "access.log"), run("sluice demo --log", ...sluice("demo", "--log")));
   const policy = ["--policy", "sliding-window:100/1m"];
