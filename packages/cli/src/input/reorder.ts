@@ -70,7 +70,7 @@ export class Reorder {
 class Ring {
   #at = new Float64Array(1024);
   #cost = new Float64Array(1024);
-  #keys: string[] = new Array<string>(1024).fill("");
+  #keys: string[] = Array.from({ length: 1024 }, () => "");
   #head = 0;
   size = 0;
   /** The moment of the newest that ever came. */

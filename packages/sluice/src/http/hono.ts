@@ -12,7 +12,7 @@ const platform: Platform<Context> = {
   peer: (context) => socketAddress(context.req.raw, context.env),
   header: (context, name) => context.req.header(name),
   target: (context) => context.req.url,
-  user: (context) => context.get("user") ?? context.get("jwtPayload"),
+  user: (context) => (context.get("user") ?? context.get("jwtPayload")) as unknown,
   trustAdvice: "give `key`, a function that reads what your platform or your proxy alone can have written",
 };
 

@@ -143,7 +143,7 @@ class Replay implements Simulation {
     if (!Array.isArray(policies) || policies.length === 0) {
       throw typeError("ERR_INVALID_POLICY", `Expected policies to be a list of at least one, got ${show(policies)}.`);
     }
-    this.#trials = policies.map((policy) => new Trial(policy, maxKeys, this.#clock));
+    this.#trials = (policies as readonly Policy[]).map((policy) => new Trial(policy, maxKeys, this.#clock));
     this.#keys = new BoundedSet(maxKeys);
   }
 
