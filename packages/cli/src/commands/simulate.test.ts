@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -404,6 +404,37 @@ describe("sluice simulate", () => {
     const { stdout } = await run(["simulate", table, "-p", "sliding-window:1/1h", "--max-keys", "5"]);
     expect(stdout).toContain("80 requests of more than 5 keys");
     expect(stdout).toContain("More keys than --max-keys were in use at once");
+  });
+});
+
+describe("the README", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  /** The first column of the table under a heading, without its head. */
+  const rows = (heading: string): string[] => {
+    const [, section = ""] = readme.split(`${heading}\n`);
+    const table = section.split("\n").filter((each) => each.startsWith("|"));
+    return table.slice(2).map((row) => (row.split("|")[1] ?? "").trim());
+  };
+
+  it("knows the policies, the figures and the status that the help knows", async () => {
+    const help = (await run(["simulate", "--help"])).stdout;
+    const [policies = "", figures = "", statuses = ""] = ["Policies:", "Figures:", "Exit status:"].map(
+      (title) => help.split(title)[1]?.split("\n\n")[0],
+    );
+    for (const row of rows("### Policies")) expect(policies).toContain(row.replaceAll("`", ""));
+    for (const row of rows("### What the figures mean")) expect(figures).toContain(`  ${row} `);
+    for (const status of rows("## Exit status").join(", ").split(", ")) expect(statuses).toContain(status);
+  });
+
+  it("documents every option, and every field of --json", async () => {
+    const help = (await run(["simulate", "--help"])).stdout;
+    const unnamed = ["--help", "--format", "--no-progress", "--time-unit"];
+    for (const [option] of help.matchAll(/--[a-z][a-z\d-]+/g)) {
+      if (!unnamed.includes(option)) expect(readme).toContain(option);
+    }
+    const report = await json([file("fields.log", line(0) + line(0) + line(0) + "x")]);
+    const names = JSON.stringify(report).matchAll(/"(\w+)":/g);
+    for (const [, name] of names) expect(readme).toContain(`\`${name}\``);
   });
 });
 
