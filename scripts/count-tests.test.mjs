@@ -25,7 +25,15 @@ function said(files, status) {
 describe("count-tests", () => {
   it("counts what passed and what failed", () => {
     expect(said([["passed", "passed", "passed"]], 0)).toBe("2 passed, 0 failed");
-    expect(said([["passed", "passed"], ["failed", "passed", "failed"]], 1)).toBe("2 passed, 1 failed");
+    expect(
+      said(
+        [
+          ["passed", "passed"],
+          ["failed", "passed", "failed"],
+        ],
+        1,
+      ),
+    ).toBe("2 passed, 1 failed");
     expect(said([["passed", "passed", "skipped", "todo"]], 0)).toBe("1 passed, 0 failed");
   });
 

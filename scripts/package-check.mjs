@@ -88,7 +88,12 @@ try {
 
   const command = install("@sluice/cli");
   for (const name of Object.keys(command.manifest.dependencies).filter((each) => each !== "sluice")) link(name, "cli");
-  const sluice = (...parameters) => [app, process.execPath, join(command.place, command.manifest.bin.sluice), ...parameters];
+  const sluice = (...parameters) => [
+    app,
+    process.execPath,
+    join(command.place, command.manifest.bin.sluice),
+    ...parameters,
+  ];
   writeFileSync(join(app, "access.log"), run("sluice demo --log", ...sluice("demo", "--log")));
   const policy = ["--policy", "sliding-window:100/1m"];
   const report = JSON.parse(run("sluice simulate", ...sluice("simulate", "access.log", "--json", ...policy)));

@@ -118,7 +118,10 @@ describe("the command as a process", () => {
       stderr += chunk.toString();
     });
     const [status] = (await once(child, "close")) as [number | null];
-    expect({ status, stderr }).toEqual({ status: 1, stderr: "sluice: cannot write: EBADF: bad file descriptor, write\n" });
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: "sluice: cannot write: EBADF: bad file descriptor, write\n",
+    });
   });
 
   it("says in one sentence what is wrong, and by its status whose mistake it was", async () => {

@@ -38,7 +38,10 @@ describe("parsePolicy", () => {
     ["token-bucket:1.5/1s", "Expected LIMIT to be a whole number"],
     ["token-bucket:-1/1s", "Expected LIMIT to be a whole number"],
     ["sliding-window:99999999999999999999/1s", "Expected limit to be a whole number"],
-    ["token-bucket:1/60", 'Expected WINDOW to be a number with its unit (ms, s, m, h, d, w), got "60": did you mean 60s?'],
+    [
+      "token-bucket:1/60",
+      'Expected WINDOW to be a number with its unit (ms, s, m, h, d, w), got "60": did you mean 60s?',
+    ],
     ["token-bucket:1/m", "did you mean 1m?"],
     ["token-bucket:1/minute", "did you mean 1m?"],
     ["token-bucket:1/5 Hours", "did you mean 5h?"],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type Taken, take } from "../../test/intake.js";
-import { addressKeyOf } from "./address-key.js";
 import { AccessLog, accessLogFields } from "./access-log.js";
+import { addressKeyOf } from "./address-key.js";
 import type { FieldChoice } from "./decoder.js";
 import { KeyCache } from "./key-cache.js";
 

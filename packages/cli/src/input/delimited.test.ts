@@ -134,7 +134,9 @@ describe("Delimited", () => {
     expect(() => read("time,b\n1,2", { key: "c" })).toThrow('--key c: there is no such column among "time", "b"');
     expect(() => read("time,b\n1,2", { cost: "3" })).toThrow("--cost 3");
     expect(() => read("time,b\n1,2", { time: "x" })).toThrow("--time x");
-    expect(() => read("a,2023-11-16T18:17:03Z,b\n")).toThrow("choose it with --time, by its number if there is no header: --time 2");
+    expect(() => read("a,2023-11-16T18:17:03Z,b\n")).toThrow(
+      "choose it with --time, by its number if there is no header: --time 2",
+    );
     const wide = Array.from({ length: 50 }, (_, index) => `column${index}`).join(",");
     expect(() => read(`${wide}\n`)).toThrow(/"column19", … is known/);
   });

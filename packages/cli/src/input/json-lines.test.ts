@@ -57,7 +57,10 @@ describe("JsonLines", () => {
   it("takes host for the client when nothing else is there, and says so", () => {
     const decoder = (line: object): JsonLines =>
       new JsonLines(usual, { request: () => {}, withoutKey: () => {}, malformed: () => {} }, [JSON.stringify(line)]);
-    expect(decoder({ time: 5, host: "a" }).fields).toMatchObject({ key: "host", doubt: expect.stringContaining("--key") });
+    expect(decoder({ time: 5, host: "a" }).fields).toMatchObject({
+      key: "host",
+      doubt: expect.stringContaining("--key"),
+    });
     expect(decoder({ time: 5, host: "a", user: "b" }).fields).toMatchObject({ key: "user", doubt: undefined });
   });
 

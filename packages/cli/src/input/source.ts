@@ -264,6 +264,7 @@ function firstLines(early: Buffer): string[] {
 function unknownFormat(name: string, sample: readonly string[]): Error {
   const first = sample[0] ?? "";
   const delimiter = [";", "|"].find((each) => first.includes(each));
-  const hint = delimiter === undefined ? "" : `; columns that are separated by ${delimiter} need --delimiter '${delimiter}'`;
+  const hint =
+    delimiter === undefined ? "" : `; columns that are separated by ${delimiter} need --delimiter '${delimiter}'`;
   return usageError(`cannot tell the format of ${name} from its first lines; choose it with --format${hint}`);
 }

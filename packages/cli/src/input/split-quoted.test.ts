@@ -44,7 +44,10 @@ describe("splitQuoted", () => {
     expect(continueQuoted({ fields: ["a"], open: "b" }, 'c""', ",")).toEqual({ fields: ["a"], open: 'b\nc""' });
     expect(continueQuoted({ fields: ["a"], open: "b" }, 'c"d', ",")).toBe("stray");
     expect(continueQuoted({ fields: ["a"], open: "b" }, 'c",d"', ",")).toBe("stray");
-    expect(continueQuoted({ fields: ["a"], open: "b" }, '",d,"e', ",")).toEqual({ fields: ["a", "b\n", "d"], open: "e" });
+    expect(continueQuoted({ fields: ["a"], open: "b" }, '",d,"e', ",")).toEqual({
+      fields: ["a", "b\n", "d"],
+      open: "e",
+    });
   });
 
   it("is open exactly where csv-parse misses a closing quote", () => {

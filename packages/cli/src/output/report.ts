@@ -190,7 +190,9 @@ function notes(report: PrintedReport, { width, colours }: Layout): string[] {
   if (malformed > 0) {
     const all = inputs.reduce((sum, input) => sum + input.lines, 0);
     const are = malformed === 1 ? "is" : "are";
-    lines.push(`${count(malformed)} of ${count(all)} ${all === 1 ? "line" : "lines"} ${are} malformed and left out, such as`);
+    lines.push(
+      `${count(malformed)} of ${count(all)} ${all === 1 ? "line" : "lines"} ${are} malformed and left out, such as`,
+    );
     for (const { file, line, why, text } of malformedSamples.slice(0, 2)) {
       const place = inputs.length > 1 ? `${printable(file)}, line ${line}` : `line ${line}`;
       lines.push(shortened(`  ${place} (${why}): ${printable(text)}`, width));

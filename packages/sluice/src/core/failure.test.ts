@@ -7,9 +7,11 @@ import type { StoreFailureAnswer } from "./limiter.js";
 import { type Driver, driverOf, type Gate, type Store } from "./store.js";
 
 /** A store on a server that answers everything with this error. */
-function broken(error: unknown = new StoreError("ERR_STORE_UNAVAILABLE", "gone")): Store {
+function broken(reason: unknown = new StoreError("ERR_STORE_UNAVAILABLE", "gone")): Store {
   const clock = turnClock();
-  const fail = async (): Promise<never> => Promise.reject(error);
+  const fail = async (): Promise<never> => {
+    throw reason;
+  };
   const driver: Driver = {
     remote: true,
     clock,
