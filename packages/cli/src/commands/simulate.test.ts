@@ -142,6 +142,15 @@ describe("sluice simulate", () => {
     expect(report).toMatchObject({ requests: 2, inputs: [{ doubt: expect.stringContaining("virtual host") }] });
   });
 
+  it("has no delimiter for a log", async () => {
+    const parameters = [file("plain.log", line(0)), "--format", "common", "--delimiter", ";"];
+    const { status, stderr } = await run(["simulate", ...policy, ...parameters]);
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: "sluice: --delimiter is for CSV and TSV, and not for common\n",
+    });
+  });
+
   it("shows nothing of strangers raw on a terminal", async () => {
     const { stderr } = await run(["simulate", ...policy, file("raw.csv", "a\u009b31m,\u202eb\n1,2\n")]);
     expect(stderr).toContain('"a\\u{9b}31m", "\\u{202e}b"');
@@ -410,11 +419,12 @@ describe("sluice simulate", () => {
 
 describe("the README", () => {
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  /** The first column of the table under a heading, without its head. */
+  /** The first column of the first table under a heading, without its head. */
   const rows = (heading: string): string[] => {
-    const [, section = ""] = readme.split(`${heading}\n`);
-    const table = section.split("\n").filter((each) => each.startsWith("|"));
-    return table.slice(2).map((row) => (row.split("|")[1] ?? "").trim());
+    const [, behind = ""] = readme.split(`${heading}\n`);
+    const table = behind.split("\n\n").find((block) => block.trim().startsWith("|")) ?? "";
+    const [, , ...lines] = table.trim().split("\n");
+    return lines.map((row) => (row.split("|")[1] ?? "").trim());
   };
 
   it("knows the policies, the figures and the status that the help knows", async () => {
@@ -435,7 +445,8 @@ describe("the README", () => {
     }
     const report = await json([file("fields.log", `${line(0).repeat(3)}x`)]);
     const names = JSON.stringify(report).matchAll(/"(\w+)":/g);
-    for (const [, name] of names) expect(readme).toContain(`\`${name}\``);
+    const documented = readme.replaceAll("[]`", "`");
+    for (const [, name] of names) expect(documented).toContain(`\`${name}\``);
   });
 });
 
