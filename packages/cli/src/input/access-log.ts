@@ -116,12 +116,13 @@ export class AccessLog implements Decoder {
       this.#intake.request(at, everyone, cost);
       return;
     }
+    // a host that the server did not know is a client, too
     const key =
       this.#key === "host"
         ? this.#keys.key(bytes, from, hostEnd)
         : this.#field(this.#key, bytes, from, hostEnd, date, to);
     if (key === undefined) this.#intake.malformed(`no ${this.#key}`, bytes, start, to);
-    else if (isKeyless(key)) this.#intake.withoutKey();
+    else if (this.#key !== "host" && isKeyless(key)) this.#intake.withoutKey();
     else if (key.length > longestKey) this.#intake.malformed(`${this.#key} too long`, bytes, start, to);
     else this.#intake.request(at, this.#key === "host" ? key : this.#keys.keyOf(key), cost);
   }
