@@ -47,7 +47,11 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: [`${everywhere}/*.test.ts`], exclude: [`${everywhere}/*.redis.test.ts`] },
+        test: {
+          name: "unit",
+          include: [`${everywhere}/*.test.ts`, "scripts/*.test.mjs"],
+          exclude: [`${everywhere}/*.redis.test.ts`],
+        },
       },
       {
         extends: true,

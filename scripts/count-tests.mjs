@@ -1,17 +1,23 @@
 #!/usr/bin/env node
-// Prints `N passed, N failed` from Vitest's JSON report. A file that could not be run counts as a failed test, and so does
-// a report that is not there.
+// Prints `N passed, N failed` from Vitest's JSON report and the exit status of its run.
+//   node scripts/count-tests.mjs reports/vitest.json 1
+// What did not run because something before it broke counts as failed: a file without a test, the tests behind a hook that
+// threw. A run that failed is never counted as clean, whatever its report says, and neither is one without a report.
 import { existsSync, readFileSync } from "node:fs";
 
-const [, , report] = process.argv;
-let passed = 0;
-let failed = 0;
-if (existsSync(report)) {
-  const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, "utf8"));
-  const broken = testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0);
-  passed = numPassedTests;
-  failed = numFailedTests + broken.length;
-} else {
-  failed = 1;
+const [, , report = "", status = "1"] = process.argv;
+
+/** How many tests of a file passed, and how many did not. */
+function counted({ status: verdict, assertionResults }) {
+  const having = (...states) => assertionResults.filter((test) => states.includes(test.status)).length;
+  const failed = having("failed");
+  if (verdict !== "failed") return { passed: having("passed"), failed };
+  const unrun = assertionResults.length - having("passed", "failed", "todo");
+  return { passed: having("passed"), failed: Math.max(1, failed + unrun) };
 }
-console.log(`${passed} passed, ${failed} failed`);
+
+const files = existsSync(report) ? JSON.parse(readFileSync(report, "utf8")).testResults.map(counted) : [];
+const passed = files.reduce((sum, file) => sum + file.passed, 0);
+const failed = files.reduce((sum, file) => sum + file.failed, 0);
+const clean = status === "0" && passed > 0;
+console.log(`${passed} passed, ${clean ? failed : Math.max(1, failed)} failed`);

@@ -14,7 +14,6 @@ export interface Server {
   readonly pid?: number;
   readonly stop: () => Promise<void>;
 }
-export function unpacked(): Found[];
 export function findServer(): Found;
 export function findKind(kind: "redis" | "valkey", specifier?: string): Found;
 export function freePort(): Promise<number>;

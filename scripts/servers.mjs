@@ -59,7 +59,7 @@ function fromTree(tree, program) {
 }
 
 /** Every server unpacked so far. */
-export function unpacked() {
+function unpacked() {
   if (!existsSync(cache)) return [];
   return readdirSync(cache).flatMap((tree) =>
     programs.flatMap((program) => fromTree(join(cache, tree), program) ?? []),
@@ -155,7 +155,6 @@ export function findServer() {
     "These tests need a Redis or Valkey server, and none was found.\n" +
       "  macOS:  brew install valkey\n" +
       "  Debian: apt-get install redis-server\n" +
-      "  any:    REDIS_URL=redis://127.0.0.1:6379 npm test\n" +
       "  or run the tests that need none: npm run test:unit",
   );
 }

@@ -1,6 +1,6 @@
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { closeSync, copyFileSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -22,15 +22,26 @@ beforeAll(async () => {
     format: "esm",
     target: "node20",
     external: ["commander", "cli-progress", "cli-table3", "picocolors"],
-    alias: {
-      sluice: join(packages, "sluice/src/index.ts"),
-      "sluice/simulate": join(packages, "sluice/src/simulate/index.ts"),
-    },
+    alias: library(),
   });
 });
 afterAll(() => {
   rmSync(folder, { recursive: true });
 });
+
+/** The library's entries, each as its source. */
+function library(): Record<string, string> {
+  const { exports } = JSON.parse(readFileSync(join(packages, "sluice/package.json"), "utf8")) as {
+    exports: Record<string, string | { default: string }>;
+  };
+  return Object.fromEntries(
+    Object.entries(exports).flatMap(([entry, target]) => {
+      if (typeof target === "string") return [];
+      const source = target.default.replace("./dist/", "src/").replace(/js$/, "ts");
+      return [[`sluice${entry.slice(1)}`, join(packages, "sluice", source)]];
+    }),
+  );
+}
 
 interface Running {
   readonly child: ChildProcessWithoutNullStreams;
@@ -68,22 +79,49 @@ describe("the command as a process", () => {
     expect(await ended).toEqual({ status: 0, stderr: "" });
   });
 
-  it("ends at once and quietly when it is interrupted", async () => {
+  it.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const)("ends at once and quietly on %s", async (signal, status) => {
     const { child, ended } = start("simulate", "-", ...policy);
     // more than a pipe holds: when it is written, the command reads
     await new Promise((written) => child.stdin.write(line.repeat(20_000), written));
     child.stdin.on("error", () => {});
-    child.kill("SIGINT");
-    expect(await ended).toEqual({ status: 130, stderr: "" });
+    child.kill(signal);
+    expect(await ended).toEqual({ status, stderr: "" });
   });
 
   it("does not wait for the end of an input that it cannot use", async () => {
-    const { child, ended } = start("simulate", "-", ...policy);
+    const { child, ended } = start("simulate", "-", "--format", "common", ...policy);
     child.stdin.on("error", () => {});
-    child.stdin.write(line.replace("1995", "1996") + line);
+    child.stdin.write(line.replace("00:00:01", "00:05:01") + line + line);
     const { status, stderr } = await ended;
     expect(status).toBe(1);
     expect(stderr).toContain("standard input, line 2: this request came");
+  });
+
+  it("ends as it would have ended when nobody reads what went wrong", async () => {
+    const { child, ended } = start("simulate", "nowhere.log", ...policy);
+    child.stderr.destroy();
+    expect((await ended).status).toBe(1);
+  });
+
+  it("says why the report could not be written", async () => {
+    const unwritable = openSync(join(folder, "package.json"), "r");
+    const child = spawn(process.execPath, [join(folder, "dist/main.js"), "demo"], {
+      stdio: ["ignore", unwritable, "pipe"],
+    });
+    closeSync(unwritable);
+    let stderr = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    const [status] = (await once(child, "close")) as [number | null];
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: "sluice: cannot write: EBADF: bad file descriptor, write\n",
+    });
   });
 
   it("says in one sentence what is wrong, and by its status whose mistake it was", async () => {

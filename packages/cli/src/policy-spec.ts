@@ -1,4 +1,5 @@
 import { type Duration, fixedWindow, type Policy, slidingCounter, slidingWindow, tokenBucket } from "sluice";
+import { micros } from "sluice/simulate";
 import { usageError } from "./command-error.js";
 
 /** Settings of a policy as they were written. */
@@ -72,13 +73,37 @@ export function parsePolicy(text: string): Policy {
       const known = [...algorithm.settings, "name"].map((each) => `${each}=`).join(", ");
       throw wrong(text, `${kind} takes ${known} and not ${JSON.stringify(setting.trim())}`, algorithm.example);
     }
+    if (Object.hasOwn(settings, name)) throw wrong(text, `${name}= is given twice`, algorithm.example);
     settings[name] = value;
   }
   try {
+    checkWindow(window);
     return algorithm.make(wholeNumber(limit, "LIMIT"), window as Duration, settings["name"] ?? text, settings);
   } catch (error) {
     throw wrong(text, (error as Error).message.replace(/\.$/, ""), algorithm.example, error);
   }
+}
+
+/** Before the library does, which knows the window by the names of its own options. */
+function checkWindow(text: string): void {
+  try {
+    micros(text, "WINDOW");
+  } catch (error) {
+    const hint = windowHint(text);
+    if (hint === undefined || error instanceof RangeError) throw error;
+    throw new RangeError(
+      `Expected WINDOW to be a number with its unit (ms, s, m, h, d, w), got ${JSON.stringify(text)}: ${hint}`,
+    );
+  }
+}
+
+/** What was probably meant. */
+function windowHint(text: string): string | undefined {
+  if (text.includes(";")) return "settings stand behind a comma";
+  const [, number = "", unit = ""] = /^(\d*(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
+  if (number !== "" && unit === "") return `did you mean ${number}s?`;
+  const [known] = /^(?:ms|m(?!o)|[shdw])/.exec(unit.toLowerCase()) ?? [];
+  return known === undefined ? undefined : `did you mean ${number === "" ? "1" : number}${known}?`;
 }
 
 function wholeNumber(text: string, what: string): number {

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { CommandError, exitStatus, statusHelp } from "./command-error.js";
 import { demoCommand } from "./commands/demo.js";
 import { simulateCommand } from "./commands/simulate.js";
+import { printable } from "./output/text.js";
 import { type Surroundings, widthOf } from "./surroundings.js";
 
 /** Runs the command with the arguments behind its name; resolves to its exit status, and never rejects. */
@@ -15,7 +16,7 @@ export async function runCommand(parameters: readonly string[], surroundings: Su
       // it has said what was wrong, or shown the help that was asked for
       return error.exitCode === 0 ? exitStatus.done : exitStatus.usage;
     }
-    surroundings.stderr.write(`sluice: ${(error as Error).message}\n`);
+    surroundings.stderr.write(`sluice: ${printable((error as Error).message)}\n`);
     return error instanceof CommandError ? error.status : exitStatus.failed;
   }
 }

@@ -1,13 +1,13 @@
 import type { Policy } from "sluice";
 import { type SimulationReport, simulation } from "sluice/simulate";
 import { CommandError } from "./command-error.js";
-import { totalSize } from "./input/bytes.js";
+import { chunkSizeFor, totalSize } from "./input/bytes.js";
 import { merge } from "./input/merge.js";
-import { type InputOptions, type MalformedSample, Source, type SourceReport } from "./input/source.js";
+import { type InputOptions, type MalformedSample, mostSamples, Source, type SourceReport } from "./input/source.js";
 import type { Progress } from "./output/progress.js";
-import { count, printable } from "./output/text.js";
+import { count } from "./output/text.js";
 
-export interface ReplayOptions extends InputOptions {
+export interface ReplayOptions extends Omit<InputOptions, "chunkSize"> {
   readonly policies: readonly Policy[];
   readonly topKeys: number;
   readonly maxKeys: number;
@@ -15,6 +15,8 @@ export interface ReplayOptions extends InputOptions {
 
 /** What the replay of some inputs came to. */
 export interface ReplayReport extends SimulationReport {
+  readonly from: number;
+  readonly to: number;
   /** Lines that are no requests. */
   readonly malformed: number;
   readonly malformedSamples: readonly MalformedSample[];
@@ -22,8 +24,6 @@ export interface ReplayReport extends SimulationReport {
   readonly withoutKey: number;
   readonly inputs: readonly SourceReport[];
 }
-
-const mostSamples = 3;
 
 /**
  * Replays what the files hold, all of them in one order of time.
@@ -39,9 +39,10 @@ export async function replay(
   const trial = simulation({ policies, topKeys, maxKeys });
   const progress = watch(await totalSize(files));
   let replayed = 0;
+  const reading = { ...options, chunkSize: chunkSizeFor(files.length) };
   const sources = files.map(
     (file) =>
-      new Source(file, options, (bytes) => {
+      new Source(file, reading, (bytes) => {
         progress.read(bytes);
         progress.requests(replayed);
       }),
@@ -63,8 +64,9 @@ function summary(report: SimulationReport, sources: readonly Source[]): ReplayRe
   const malformed = inputs.reduce((sum, input) => sum + input.malformed, 0);
   const withoutKey = inputs.reduce((sum, input) => sum + input.withoutKey, 0);
   const malformedSamples = sources.flatMap(({ samples }) => samples).slice(0, mostSamples);
-  if (report.requests === 0) throw nothing(inputs, malformed, withoutKey, malformedSamples[0]);
-  return { ...report, malformed, malformedSamples, withoutKey, inputs };
+  const { from, to } = report;
+  if (from === undefined || to === undefined) throw nothing(inputs, malformed, withoutKey, malformedSamples[0]);
+  return { ...report, from, to, malformed, malformedSamples, withoutKey, inputs };
 }
 
 function nothing(
@@ -79,7 +81,7 @@ function nothing(
     const { file, line, why, text } = sample;
     return new CommandError(
       `no request in ${names}: all of ${count(malformed)} lines are malformed as ${format},` +
-        ` such as ${file}, line ${line} (${why}): ${printable(text)}`,
+        ` such as ${file}, line ${line} (${why}): ${text}`,
     );
   }
   if (withoutKey > 0) return new CommandError(`no request in ${names} has a ${key}; choose another --key`);

@@ -8,7 +8,7 @@ export interface Surroundings {
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Called with what has to be undone when the command is interrupted. */
+  /** Called with what has to be undone when the command ends before it is done. */
   onInterrupt(undo: () => void): void;
 }
 

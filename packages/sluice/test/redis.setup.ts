@@ -26,6 +26,11 @@ function found(name: string, find: () => Found): { readonly name: string; readon
   }
 }
 
+/** Tests break servers, and start their own for that: one that runs already, at REDIS_URL, is not enough. */
+const noProgram =
+  "These tests start and break servers of their own, and there is no redis-server or valkey-server here to start " +
+  "(macOS: brew install valkey, Debian: apt-get install redis-server). npm run test:unit runs the tests that need none.";
+
 /**
  * Starts the servers that the `*.redis.test.ts` share: Redis as Debian ships it, Valkey 8, and a cluster of three nodes;
  * or takes the one that REDIS_URL names instead of the first two.
@@ -33,8 +38,9 @@ function found(name: string, find: () => Found): { readonly name: string; readon
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const redis = found("Redis", () => findKind("redis"));
   const valkey = found("Valkey", () => findKind("valkey", "valkey@bookworm-backports"));
-  const any = redis ?? valkey;
-  const alone = process.env["REDIS_URL"] || !any ? [{ name: "Redis", found: findServer() }] : [redis, valkey];
+  const any = redis ?? valkey ?? found("server", findServer);
+  if (any?.found.argv === undefined) throw new Error(noProgram);
+  const alone = process.env["REDIS_URL"] || !(redis ?? valkey) ? [{ name: "Redis", found: findServer() }] : [redis, valkey];
 
   const running: Promise<Server | Cluster>[] = [];
   const started = <T extends Server | Cluster>(server: Promise<T>): Promise<T> => {
@@ -48,14 +54,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
   try {
     const [cluster, ...servers] = await Promise.all([
-      any && started(startCluster(any.found, 3, { extra: settings })),
+      started(startCluster(any.found, 3, { extra: settings })),
       ...alone
         .filter((server) => server !== undefined)
         .map(async ({ name, found: program }) => ({ name, url: (await started(startServer(program, settings))).url })),
     ]);
     project.provide("servers", servers);
-    project.provide("cluster", cluster?.nodes);
-    project.provide("program", any?.found);
+    project.provide("cluster", cluster.nodes);
+    project.provide("program", any.found);
     return stop;
   } catch (error) {
     await stop();

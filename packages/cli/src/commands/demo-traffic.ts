@@ -1,4 +1,5 @@
 import type { TimedRequest } from "sluice/simulate";
+import { monthNames } from "../input/time.js";
 
 const second = 1_000_000;
 const minute = 60 * second;
@@ -52,11 +53,9 @@ function generator(seed: number): () => number {
   };
 }
 
-const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
-
 /** A request as a line of an access log, with its end. */
 export function logLine({ at, key, path }: DemoRequest): string {
   const [year, month, day, time] = new Date(at / 1000).toISOString().split(/[-T.]/) as [string, string, string, string];
   const method = path === "/login" ? "POST" : "GET";
-  return `${key} - - [${day}/${months[Number(month) - 1]}/${year}:${time} +0000] "${method} ${path} HTTP/1.1" 200 512\n`;
+  return `${key} - - [${day}/${monthNames[Number(month) - 1]}/${year}:${time} +0000] "${method} ${path} HTTP/1.1" 200 512\n`;
 }

@@ -23,6 +23,12 @@ export function demoCommand(surroundings: Surroundings): Command {
     });
 }
 
+const program = [
+  'import { rateLimiter, tokenBucket } from "sluice";',
+  'const limit = rateLimiter(tokenBucket({ rate: 100, per: "1m", burst: 40 }));',
+  'const { allowed, retryAfter } = await limit.consume("192.0.2.66");',
+];
+
 async function demonstration(seed: number, layout: Layout): Promise<string> {
   const { bold, dim, cyan } = layout.colours;
   const report = await simulate(demoTraffic(seed), {
@@ -46,6 +52,8 @@ async function demonstration(seed: number, layout: Layout): Promise<string> {
     "",
     bold("What to try next"),
     ...tries.flatMap(([what, command]) => [`  ${what}`, `    ${cyan(command)}`]),
+    "  The same limit in a program; examples/ has servers and clients that run:",
+    ...program.map((line) => `    ${cyan(line)}`),
     "",
   ].join("\n");
 }

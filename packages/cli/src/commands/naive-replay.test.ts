@@ -164,7 +164,16 @@ const weighted: readonly (readonly [string, () => Ask])[] = [
 
 async function simulated(specifications: readonly string[], ...options: string[]): Promise<Record<string, unknown>> {
   const policies = specifications.flatMap((specification) => ["--policy", specification]);
-  const { status, stdout, stderr } = await run(["simulate", log, "--json", "--top", "100", ...options, ...policies]);
+  const { status, stdout, stderr } = await run([
+    "simulate",
+    log,
+    "--json",
+    "--top",
+    "100",
+    "--raw-keys",
+    ...options,
+    ...policies,
+  ]);
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   return JSON.parse(stdout) as Record<string, unknown>;
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "commander";
+import { micros } from "sluice/simulate";
 
 /** What separates columns: one ASCII character, a tab also as it is written in code. */
 export function oneCharacter(text: string): string {
@@ -20,13 +21,11 @@ export function upTo(most: number, least: number): (text: string) => number {
   };
 }
 
-const unitMicros: Readonly<Record<string, number>> = { ms: 1e3, s: 1e6, m: 60e6, h: 3600e6, d: 86_400e6 };
-
 /** A duration with its unit, in microseconds. */
-export function microseconds(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d)$/.exec(text) ?? [];
-  if (number === undefined || unit === undefined) {
-    throw new InvalidArgumentError("Expected a number with its unit (ms, s, m, h, d), such as 90s.");
+export function duration(text: string): number {
+  try {
+    return micros(text, "it", 0);
+  } catch {
+    throw new InvalidArgumentError("Expected a number with its unit (ms, s, m, h, d, w), such as 90s.");
   }
-  return Math.round(Number(number) * (unitMicros[unit] as number));
 }

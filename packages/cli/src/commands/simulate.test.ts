@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -62,6 +62,100 @@ describe("sluice simulate", () => {
     }
   });
 
+  it("judges by the same first lines, however the input comes in pieces", async () => {
+    const head = '{"time":1700000000,"msg":"boot"}\n';
+    const lines = Array.from({ length: 5 }, (_, index) => `{"time":${1_700_000_001 + index},"ip":"a"}\n`).join("");
+    for (const options of [[], ["--format", "jsonl"]]) {
+      const stdin = [Buffer.from(head), Buffer.from(lines)];
+      const { requests, inputs } = await json(["-", ...options], { stdin });
+      expect({ requests, inputs }).toMatchObject({ requests: 5, inputs: [{ key: "ip", withoutKey: 1 }] });
+    }
+    const table = [Buffer.from("# made by hand\n"), Buffer.from("time,ip\n5,a\n"), Buffer.from("6,a\n7,b\n")];
+    const { status, stderr } = await run(["simulate", ...policy, "-"], { stdin: table });
+    expect({ status, stderr: stderr.slice(0, 55) }).toEqual({
+      status: 2,
+      stderr: 'sluice: none of the columns "# made by hand" is known t',
+    });
+  });
+
+  it("leaves lone requests with a wrong clock out, wherever they stand, and says how wrong it is", async () => {
+    const wrong = [line(0).replace("2026", "2070"), line(0).replace("2026", "1999")];
+    const good = [0, 1, 2, 3].map((seconds) => line(seconds));
+    for (const odd of wrong) {
+      for (let place = 0; place <= good.length; place++) {
+        const forward = place === 0 ? odd === wrong[1] : place === good.length && odd === wrong[0];
+        const report = await json([file("clock.log", good.toSpliced(place, 0, odd).join(""))]);
+        // a first one long before the others, or a last one long after them, may be right
+        expect(report).toMatchObject({ requests: forward ? 5 : 4, malformed: forward ? 0 : 1 });
+      }
+    }
+    const [future = "", past = ""] = wrong;
+    const report = await json([file("clocks.log", [good[0], future, good[1], past, good[2], future, past].join(""))]);
+    expect(report).toMatchObject({
+      malformedSamples: [
+        { line: 2, why: "its time is 16071 d away from its neighbours", text: future.trim() },
+        { line: 4, why: "its time is 9862 d away from its neighbours", text: past.trim() },
+        {},
+      ],
+    });
+  });
+
+  it("takes a long silence for what it is, and a log that is not in order for what that is", async () => {
+    const days = (...numbers: number[]): string =>
+      numbers.map((day) => line(0).replace("21/Nov", `${String(day).padStart(2, "0")}/Nov`)).join("");
+    expect(await json([file("silence.log", days(1, 5, 9, 9, 20))])).toMatchObject({ requests: 5, malformed: 0 });
+    expect(await json([file("days.log", days(9, 1, 20, 5)), "--sort"])).toMatchObject({ requests: 4, malformed: 0 });
+    const { status, stderr } = await run(["simulate", ...policy, file("backwards.log", days(20, 15, 10, 5))]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("too late to be put in order");
+  });
+
+  it("says when the cap on what may wait to be put in order was hit", async () => {
+    const stamp = (second: number): string => `${1_700_000_000 + second},a\n`;
+    const crowd = file("crowd.csv", `time,ip\n${stamp(1).repeat(1_100_000)}${stamp(0)}${stamp(1)}`);
+    const { status, stderr } = await run(["simulate", ...policy, crowd]);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr:
+        `sluice: ${crowd}, line 1100002: this request came 1 s too late to be put in order` +
+        " (more than 1,000,000 requests lie within the 1 min of --reorder); use --sort to load and sort everything\n",
+    });
+  }, 60_000);
+
+  it("counts addresses as sluice/http does, unless they are to count as they are written", async () => {
+    const hosts = ["2001:db8::1", "2001:DB8::2", "2001:db8:0:0:3::", "::ffff:1.2.3.4", "1.2.3.4"];
+    const log = file("addresses.log", hosts.map((host) => line(0, host)).join(""));
+    const keys = async (...options: string[]) => (await json([log, ...options])) as unknown as { distinctKeys: number };
+    expect(await keys()).toMatchObject({ distinctKeys: 2, policies: [{ refused: 1 }] });
+    expect(await keys("--ipv6-prefix", "128")).toMatchObject({ distinctKeys: 4 });
+    expect(await keys("--raw-keys")).toMatchObject({ distinctKeys: 5 });
+  });
+
+  it("shows what it guessed, and files that were read alike on one line", async () => {
+    const files = [1, 2, 3, 4, 5].map((name) => file(`${name}.csv`, "time,host\n5,a\n"));
+    const plain = { columns: 120, environment: { NO_COLOR: "1" } };
+    const { stdout } = await run(["simulate", ...policy, ...files], plain);
+    expect(stdout).toMatch(/1\.csv, [^\n]+2\.csv and 3 more: csv;\s+key: host, time: time, cost: 1\n/);
+    expect(stdout.replaceAll(/\s+/g, " ")).toContain("host was taken for the client, for want of a better field");
+    const vhosts = file("vhosts.log", `example.com:80 ${line(0)}example.com:80 ${line(1, "5.6.7.8")}`);
+    const report = await json([vhosts]);
+    expect(report).toMatchObject({ requests: 2, inputs: [{ doubt: expect.stringContaining("virtual host") }] });
+  });
+
+  it("has no delimiter for a log", async () => {
+    const parameters = [file("plain.log", line(0)), "--format", "common", "--delimiter", ";"];
+    const { status, stderr } = await run(["simulate", ...policy, ...parameters]);
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: "sluice: --delimiter is for CSV and TSV, and not for common\n",
+    });
+  });
+
+  it("shows nothing of strangers raw on a terminal", async () => {
+    const { stderr } = await run(["simulate", ...policy, file("raw.csv", "a\u009b31m,\u202eb\n1,2\n")]);
+    expect(stderr).toContain('"a\\u{9b}31m", "\\u{202e}b"');
+  });
+
   it("merges several files by time, whatever their order and format", async () => {
     const one = file("one.log", line(0) + line(2) + line(11));
     const two = file("two.csv", "time,host\n2026-11-21T12:00:01Z,1.2.3.4\n2026-11-21T12:00:12Z,1.2.3.4\n");
@@ -71,7 +165,9 @@ describe("sluice simulate", () => {
     ]) {
       const report = await json(files);
       expect(report).toMatchObject({ requests: 5, from: "2026-11-21T12:00:00.000Z", to: "2026-11-21T12:00:12.000Z" });
-      expect(report.policies).toMatchObject([{ allowed: 4, refused: 1, longestLockout: 8000 }]);
+      expect(report.policies).toMatchObject([
+        { allowed: 4, refused: 1, longestLockout: 8000, wait: { longest: 8000 } },
+      ]);
     }
   });
 
@@ -93,6 +189,7 @@ describe("sluice simulate", () => {
       `sluice: ${late}, line 2: this request came 1 s too late to be put in order (requests may come up to 49 s after newer ones);` +
         " use --sort to load and sort everything, or a longer --reorder\n",
     );
+    expect((await json([late, "--reorder", "1w"])).policies).toMatchObject([{ allowed: 4, refused: 1 }]);
     expect((await json([late, "--reorder", "0.1s", "--sort"])).policies).toMatchObject([{ allowed: 4, refused: 1 }]);
   });
 
@@ -155,6 +252,8 @@ describe("sluice simulate", () => {
     ["blank lines", "\n\n \n  ", "holds no requests"],
     ["UTF-16", Buffer.from("\uFEFFa,b\n", "utf16le"), "is UTF-16; make it UTF-8 first"],
     ["no known format", "hello\nworld\n", "cannot tell the format of"],
+    ["another delimiter", "time;ip\n5;a\n", "columns that are separated by ; need --delimiter ';'"],
+    ["lines that end with CR", "time,ip\r5,a\r", "end with CR alone"],
     ["only malformed lines", "time,host\nsoon,a\nlater,b\n", "all of 2 lines are malformed as csv, such as"],
     ["no keys", "time,host\n5,\n6,-\n", "has a host; choose another --key"],
     ["damaged gzip", Buffer.concat([gzipSync("x").subarray(0, 12), Buffer.alloc(9, 255)]), "its gzip data is damaged"],
@@ -183,6 +282,9 @@ describe("sluice simulate", () => {
     ["a wrong number", ["x.log", "--top", "many"], 2, "Expected a whole number from 0 to 1000"],
     ["a wrong bound", ["x.log", "--max-keys", "0"], 2, "Expected a whole number from 1"],
     ["a wrong duration", ["x.log", "--reorder", "60"], 2, "such as 90s"],
+    ["a key and none", ["x.log", "--key", "a", "--no-key"], 2, "--key and --no-key exclude each other"],
+    ["none and a key", ["x.log", "--no-key", "-k", "a"], 2, "--key and --no-key exclude each other"],
+    ["a setting twice", ["x.log", "-p", "token-bucket:1/1s,burst=1,burst=2"], 2, "burst= is given twice"],
     ["a wrong delimiter", ["x.log", "--delimiter", "||"], 2, "Expected one ASCII character"],
     ["a wrong unit", ["x.log", "--time-unit", "days"], 2, "Allowed choices are s, ms, us, ns"],
   ])("ends with one sentence and a status on %s", async (what, parameters, status, sentence) => {
@@ -199,6 +301,7 @@ describe("sluice simulate", () => {
       stdin: [Buffer.from(line(0))],
     });
     expect(JSON.parse(stdout)).toEqual({
+      version: 1,
       requests: 1,
       cost: 1,
       from: "2026-11-21T12:00:00.000Z",
@@ -236,6 +339,7 @@ describe("sluice simulate", () => {
           key: "host",
           time: "time",
           cost: null,
+          doubt: null,
           lines: 1,
           requests: 1,
           malformed: 0,
@@ -259,9 +363,12 @@ describe("sluice simulate", () => {
         "fixed-window:2/10s        4        2  33.3 %             1",
         "generous                  6        0   0.0 %             0",
         "",
-        "If the refused had waited  p50  p95  p99  longest lock-out",
-        "fixed-window:2/10s         8 s  8 s  8 s               8 s",
-        "generous                     -    -    -                 -",
+        "If the refused had waited  p50  p95  p99  longest",
+        "fixed-window:2/10s         8 s  8 s  8 s      8 s",
+        "generous                     -    -    -        -",
+        "",
+        "Longest lock-out",
+        "fixed-window:2/10s  8 s  1.2.3.4",
         "",
         "Most refused by fixed-window:2/10s",
         "  2  100.0 %  1.2.3.4",
@@ -307,6 +414,39 @@ describe("sluice simulate", () => {
     const { stdout } = await run(["simulate", table, "-p", "sliding-window:1/1h", "--max-keys", "5"]);
     expect(stdout).toContain("80 requests of more than 5 keys");
     expect(stdout).toContain("More keys than --max-keys were in use at once");
+  });
+});
+
+describe("the README", () => {
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  /** The first column of the first table under a heading, without its head. */
+  const rows = (heading: string): string[] => {
+    const [, behind = ""] = readme.split(`${heading}\n`);
+    const table = behind.split("\n\n").find((block) => block.trim().startsWith("|")) ?? "";
+    const [, , ...lines] = table.trim().split("\n");
+    return lines.map((row) => (row.split("|")[1] ?? "").trim());
+  };
+
+  it("knows the policies, the figures and the status that the help knows", async () => {
+    const help = (await run(["simulate", "--help"])).stdout;
+    const [policies = "", figures = "", statuses = ""] = ["Policies:", "Figures:", "Exit status:"].map(
+      (title) => help.split(title)[1]?.split("\n\n")[0],
+    );
+    for (const row of rows("### Policies")) expect(policies).toContain(row.replaceAll("`", ""));
+    for (const row of rows("### What the figures mean")) expect(figures).toContain(`  ${row} `);
+    for (const status of rows("## Exit status").join(", ").split(", ")) expect(statuses).toContain(status);
+  });
+
+  it("documents every option, and every field of --json", async () => {
+    const help = (await run(["simulate", "--help"])).stdout;
+    const unnamed = ["--help", "--no-progress"];
+    for (const [option] of help.matchAll(/--[a-z][a-z\d-]+/g)) {
+      if (!unnamed.includes(option)) expect(readme).toContain(option);
+    }
+    const report = await json([file("fields.log", `${line(0).repeat(3)}x`)]);
+    const names = JSON.stringify(report).matchAll(/"(\w+)":/g);
+    const documented = readme.replaceAll("[]`", "`");
+    for (const [, name] of names) expect(documented).toContain(`\`${name}\``);
   });
 });
 

@@ -1,20 +1,24 @@
 import { Command, Option } from "commander";
 import { statusHelp, usageError } from "../command-error.js";
 import { accessLogFields } from "../input/access-log.js";
+import { addressKeyOf } from "../input/address-key.js";
 import { standardInput } from "../input/bytes.js";
 import { type Format, formats } from "../input/format.js";
+import { KeyCache } from "../input/key-cache.js";
 import { type TimeUnit, timeUnits } from "../input/time.js";
 import { type Progress, progressOn } from "../output/progress.js";
 import { printReport } from "../output/report.js";
 import { checkDistinct, parsePolicy, policyExamples } from "../policy-spec.js";
 import { type ReplayReport, replay } from "../replay.js";
 import { layoutFor, type Surroundings } from "../surroundings.js";
-import { microseconds, oneCharacter, upTo } from "./option-parsers.js";
+import { duration, oneCharacter, upTo } from "./option-parsers.js";
 
 interface SimulateOptions {
   readonly policy?: readonly string[];
   readonly format: "auto" | Format;
   readonly key?: string | false;
+  readonly rawKeys?: true;
+  readonly ipv6Prefix: number;
   readonly cost?: string;
   readonly time?: string;
   readonly timeUnit?: TimeUnit;
@@ -29,7 +33,7 @@ interface SimulateOptions {
 
 /** `sluice simulate`: recorded traffic through limits. */
 export function simulateCommand(surroundings: Surroundings): Command {
-  return new Command("simulate")
+  const command = new Command("simulate")
     .summary("replay recorded traffic through rate limits, and show what they would have refused")
     .description(simulateDescription)
     .argument("<file...>", "logs to replay, in any order; - is standard input; gzip is recognised")
@@ -41,6 +45,10 @@ export function simulateCommand(surroundings: Surroundings): Command {
     .addOption(new Option("-f, --format <format>", "what the files are").choices(["auto", ...formats]).default("auto"))
     .option("-k, --key <field>", "whom to count: a field, a column's name or number (default: the client's address)")
     .option("--no-key", "count all requests together")
+    .option("--raw-keys", "count addresses as they are written, not as sluice/http does")
+    .addOption(
+      new Option("--ipv6-prefix <bits>", "how much of an IPv6 address counts").default(64).argParser(upTo(128, 32)),
+    )
     .option("-c, --cost <field>", "what a request costs: a field of whole numbers, such as bytes (default: 1)")
     .option("-t, --time <field>", "when a request came: a field, a column's name or number (default: its usual names)")
     .addOption(
@@ -52,7 +60,7 @@ export function simulateCommand(surroundings: Surroundings): Command {
     .addOption(
       new Option("--reorder <duration>", "how far a request may come after a newer one")
         .default(60_000_000, "1m")
-        .argParser(microseconds),
+        .argParser(duration),
     )
     .option("--sort", "load everything and sort it, however disordered")
     .addOption(new Option("--top <n>", "how many of the most refused keys to name").default(5).argParser(upTo(1000, 0)))
@@ -65,6 +73,15 @@ export function simulateCommand(surroundings: Surroundings): Command {
     .option("--no-progress", "no progress bar, even on a terminal")
     .addHelpText("after", simulateHelp)
     .action(async (files: string[], options: SimulateOptions) => act(files, options, surroundings));
+  // both set the same option, and the last one would win
+  const given = new Set<string>();
+  for (const option of ["key", "no-key"]) {
+    command.on(`option:${option}`, () => {
+      given.add(option);
+      if (given.size > 1) throw usageError("--key and --no-key exclude each other: give one of them");
+    });
+  }
+  return command;
 }
 
 async function act(files: readonly string[], options: SimulateOptions, surroundings: Surroundings): Promise<void> {
@@ -93,6 +110,7 @@ async function act(files: readonly string[], options: SimulateOptions, surroundi
       cost: options.cost,
       time: options.time,
       timeUnit: options.timeUnit,
+      keys: new KeyCache(options.rawKeys ? undefined : addressKeyOf(options.ipv6Prefix)),
       delimiter: options.delimiter,
       reorder: options.reorder,
       sort: options.sort ?? false,
@@ -106,10 +124,14 @@ async function act(files: readonly string[], options: SimulateOptions, surroundi
   );
 }
 
+/** Of `--json`; another one when a field goes, or comes to mean something else. */
+const jsonVersion = 1;
+
 /** Moments as ISO 8601, and nothing left out: what is not there is null. */
 function asJson(report: ReplayReport): unknown {
-  const { from = 0, to = 0 } = report;
-  const complete = { ...report, from: new Date(from).toISOString(), to: new Date(to).toISOString() };
+  const from = new Date(report.from).toISOString();
+  const to = new Date(report.to).toISOString();
+  const complete = { version: jsonVersion, ...report, from, to };
   return JSON.parse(JSON.stringify(complete, (_key, value: unknown) => (value === undefined ? null : value)));
 }
 
@@ -135,7 +157,10 @@ Formats:
   A field inside a JSON object is written with dots: --key request.remote_ip.
   Times are ISO 8601 (UTC without a zone), as in access logs, or numbers.
   Malformed lines are left out and counted; so are requests without a key (an
-  empty field, or "-"). A request that costs 0 passes.
+  empty field, or "-"), and lone ones dated more than a day away from both their
+  neighbours. A request that costs 0 passes.
+  Addresses count as sluice/http counts them: however they are written, IPv6 by
+  /64 (--ipv6-prefix); as they are written with --raw-keys.
 
 Figures:
   share             refused of all requests
@@ -143,13 +168,16 @@ Figures:
   p50, p95, p99     how long the refused would have had to wait, each as long as
                     its refusal said (retryAfter), if nobody else had asked
                     meanwhile; at most 0.8 % too high, never too low
-  longest lock-out  the longest of these waits, exactly
+  longest           the longest of these waits, exactly
+  longest lock-out  the longest that a key was shut out: from its first refusal
+                    until it was allowed again, or could have been
   Keys are counted exactly up to --max-keys, and the most refused ones as long
   as no more than 10,000 are refused. Where a figure is not exact, it says so.
 
 Order:
-  Requests may come up to --reorder after newer ones. Several files are merged
-  by time. Memory is bounded, except with --sort.
+  Requests may come up to --reorder after newer ones, while no more than a
+  million lie that close together. Several files are merged by time. Memory is
+  bounded, except with --sort.
 
 Examples:
   sluice simulate access.log --policy token-bucket:100/1m,burst=20

@@ -1,13 +1,22 @@
 import { describe, expect, it } from "vitest";
 import { type Taken, take } from "../../test/intake.js";
 import { AccessLog, accessLogFields } from "./access-log.js";
+import { addressKeyOf } from "./address-key.js";
 import type { FieldChoice } from "./decoder.js";
+import { KeyCache } from "./key-cache.js";
 
-const usual: FieldChoice = { key: undefined, cost: undefined, time: undefined, timeUnit: undefined };
+const usual: FieldChoice = {
+  key: undefined,
+  cost: undefined,
+  time: undefined,
+  timeUnit: undefined,
+  keys: new KeyCache(addressKeyOf(64)),
+};
 const at = 807_249_601_000_000;
 
 function read(input: string | Buffer, choice: Partial<FieldChoice> = {}): Taken {
-  return take((intake) => new AccessLog({ ...usual, ...choice }, intake), input);
+  const sample = input.toString().split("\n");
+  return take((intake) => new AccessLog({ ...usual, ...choice }, intake, sample), input);
 }
 
 const common = '1.2.3.4 - frank [01/Aug/1995:00:00:01 -0400] "GET /a/b?c=1 HTTP/1.0" 200 2326';
@@ -40,6 +49,38 @@ describe("AccessLog", () => {
     expect(read(`${common}\n${common}`, { key: "ident" })).toEqual({ requests: [], malformed: [], withoutKey: 2 });
   });
 
+  it("takes the second field for the client where the first names a virtual host", () => {
+    const hosts = ["1.2.3.4", "::1", "2001:db8::7"].map((host) => `example.com:80 ${host}${common.slice(7)}`);
+    expect(read(hosts.join("\n")).requests.map(({ key }) => key)).toEqual(["1.2.3.4", "::/64", "2001:db8::/64"]);
+    expect(read(`${hosts[0]}\n${hosts[0]?.replace(":80", "")}\n${common}`, { key: "user" }).requests).toEqual(
+      Array.from({ length: 3 }, () => ({ at, key: "frank", cost: 1 })),
+    );
+    expect(read(`${common}\n${common}\n${hosts[0]}`).requests.map(({ key }) => key)).toEqual([
+      "1.2.3.4",
+      "1.2.3.4",
+      "example.com:80",
+    ]);
+  });
+
+  it("counts an address however it is written, as sluice/http does", () => {
+    const hosts = ["2001:db8::1", "2001:DB8:0:0:1::2", "::ffff:1.2.3.4", "1.2.3.4", "a:b"];
+    const keys = (cache: KeyCache): string[] =>
+      read(hosts.map((host) => `${host}${common.slice(7)}`).join("\n"), { keys: cache }).requests.map(({ key }) => key);
+    expect(keys(new KeyCache(addressKeyOf(64)))).toEqual([
+      "2001:db8::/64",
+      "2001:db8::/64",
+      "1.2.3.4",
+      "1.2.3.4",
+      "a:b",
+    ]);
+    expect(keys(new KeyCache())).toEqual(hosts);
+  });
+
+  it("says when a time cannot be", () => {
+    expect(read(common.replace("1995", "2078")).malformed[0]?.why).toBe("its time is not within 1970 to 2077");
+    expect(read(common.replace("-0400", "-0499")).malformed[0]?.why).toBe("no time in [brackets]");
+  });
+
   it("counts all together without a key", () => {
     expect(read(`${common}\n5.6.7.8${common.slice(7)}`, { key: false }).requests.map(({ key }) => key)).toEqual([
       "everyone",
@@ -56,8 +97,8 @@ describe("AccessLog", () => {
   });
 
   it.each([
-    ["IPv6", "2001:db8::1", `2001:db8::1${common.slice(7)}`],
-    ["IPv6 in brackets", "[::1]", `[::1]${common.slice(7)}`],
+    ["IPv6", "2001:db8::/64", `2001:db8::1${common.slice(7)}`],
+    ["IPv6 in brackets", "::/64", `[::1]${common.slice(7)}`],
     ["a name", "slip4086.sirius.com", `slip4086.sirius.com${common.slice(7)}`],
     ["a host that is not known", "-", `-${common.slice(7)}`],
     ["letters beyond ASCII", "müller.example", `müller.example${common.slice(7)}`],
@@ -93,8 +134,8 @@ describe("AccessLog", () => {
     ["no time in [brackets]", common.replace("Aug", "Aux")],
     ["no time in [brackets]", common.replace("00:00:01", "00:00:0x")],
     ["no time in [brackets]", common.replace("00:00:01", "00:00:75")],
-    ["no time in [brackets]", common.replace("01/Aug/1995", "01/Aug/2095")],
-    ["no time in [brackets]", common.replace("01/Aug/1995", "01/Aug/1965")],
+    ["its time is not within 1970 to 2077", common.replace("01/Aug/1995", "01/Aug/2095")],
+    ["its time is not within 1970 to 2077", common.replace("01/Aug/1995", "01/Aug/1965")],
     ["no time in [brackets]", common.replace("1995:", "1995-")],
     ["no host", ' - [01/Aug/1995:00:06:47 -0400] "GET /images/dual-pad.gif HTTP/1.0" 200 141308'],
     ["no host", `\0\0\0${common}`],

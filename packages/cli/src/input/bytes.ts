@@ -7,7 +7,18 @@ import { CommandError } from "../command-error.js";
 /** Standard input, as an argument. */
 export const standardInput = "-";
 
-const chunkSize = 1 << 18;
+/** How to read. */
+interface Reading {
+  /** What the file name "-" stands for. */
+  readonly stdin: Readable;
+  /** Bytes to read at once. */
+  readonly chunkSize: number;
+}
+
+/** All inputs are open together: what one may hold in its buffers, so that they stay within a few megabytes. */
+export function chunkSizeFor(inputs: number): number {
+  return Math.max(1 << 14, Math.min(1 << 18, Math.floor((1 << 22) / Math.max(1, inputs))));
+}
 
 /** What an input is called in messages. */
 export function inputName(file: string): string {
@@ -34,12 +45,12 @@ export async function totalSize(files: readonly string[]): Promise<number | unde
  */
 export async function* readBytes(
   file: string,
-  stdin: Readable,
+  { stdin, chunkSize }: Reading,
   onRead: (bytes: number) => void,
 ): AsyncGenerator<Buffer, void, void> {
   const raw = file === standardInput ? stdin : createReadStream(file, { highWaterMark: chunkSize });
   try {
-    yield* unzipped(counted(raw, onRead));
+    yield* unzipped(counted(raw, onRead), chunkSize);
   } catch (error) {
     throw readable(file, error);
   } finally {
@@ -54,7 +65,7 @@ async function* counted(chunks: AsyncIterable<Buffer>, onRead: (bytes: number) =
   }
 }
 
-async function* unzipped(chunks: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
+async function* unzipped(chunks: AsyncGenerator<Buffer>, chunkSize: number): AsyncGenerator<Buffer> {
   let head: Buffer = Buffer.alloc(0);
   while (head.length < 2) {
     const next = await chunks.next();

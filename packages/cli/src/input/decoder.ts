@@ -1,3 +1,5 @@
+import { latestMoment } from "sluice/simulate";
+import type { KeyCache } from "./key-cache.js";
 import type { TimeUnit } from "./time.js";
 
 /** Which fields matter, as the user named them. */
@@ -8,6 +10,8 @@ export interface FieldChoice {
   readonly cost: string | undefined;
   readonly time: string | undefined;
   readonly timeUnit: TimeUnit | undefined;
+  /** Makes the keys; all inputs share it. */
+  readonly keys: KeyCache;
 }
 
 /** What a line turned out to be. */
@@ -34,10 +38,17 @@ export interface DecodedFields {
   readonly key: string | undefined;
   readonly time: string | undefined;
   readonly cost: string | undefined;
+  /** What was guessed, and may be wrong: a sentence for whoever reads the report. */
+  readonly doubt: string | undefined;
 }
 
 /** The key of all requests when they count together. */
 export const everyone = "everyone";
+
+/** An empty field, or the "-" that access logs write for nothing, is no key. */
+export function isKeyless(text: string): boolean {
+  return text === "" || text === "-";
+}
 
 /** The library takes longer keys for a mistake. */
 export const longestKey = 65_536;
@@ -49,7 +60,13 @@ export function readCost(text: string): number {
   return Number.isSafeInteger(cost) ? cost : Number.NaN;
 }
 
-/** Column and field names that are commonly the time, or the key; the first that is there is used. */
+/** Why a moment (NaN: none was read) cannot be replayed; undefined when it can. */
+export function wrongMoment(at: number, unreadable: string): string | undefined {
+  if (at >= 0 && at <= latestMoment) return undefined;
+  return Number.isNaN(at) ? unreadable : "its time is not within 1970 to 2077";
+}
+
+/** Names in small letters that are commonly the time, or the key: the first that is there is used, in whatever letters. */
 export const usualTimes: readonly string[] = [
   "time",
   "timestamp",
@@ -59,17 +76,43 @@ export const usualTimes: readonly string[] = [
   "date",
   "time_local",
   "time_iso8601",
+  "starttime",
+  "startutc",
 ];
 export const usualKeys: readonly string[] = [
   "key",
   "client_ip",
   "clientip",
+  "client.ip",
+  "request.client_ip",
   "remote_addr",
+  "remoteaddr",
   "remote_ip",
+  "remoteip",
+  "remote_address",
+  "remoteaddress",
   "request.remote_ip",
+  "req.remoteaddress",
+  "httprequest.remoteip",
+  "client_addr",
+  "clientaddress",
+  "clienthost",
+  "source.ip",
+  "source_ip",
+  "sourceip",
+  "sourceipaddress",
+  "c-ip",
   "client",
   "ip",
-  "host",
+  "ip_address",
   "user",
   "user_id",
+  "userid",
+  "host",
 ];
+
+/** `host` is the client in some logs, and the server that writes the log in others. */
+export function doubtOf(key: string | undefined): string | undefined {
+  if (key?.toLowerCase() !== "host") return undefined;
+  return "host was taken for the client, for want of a better field: if it names the server, choose another --key";
+}

@@ -1,9 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { type Taken, take } from "../../test/intake.js";
+import { addressKeyOf } from "./address-key.js";
 import type { DecodedFields, FieldChoice } from "./decoder.js";
 import { Delimited } from "./delimited.js";
+import { KeyCache } from "./key-cache.js";
 
-const usual: FieldChoice = { key: undefined, cost: undefined, time: undefined, timeUnit: undefined };
+const usual: FieldChoice = {
+  key: undefined,
+  cost: undefined,
+  time: undefined,
+  timeUnit: undefined,
+  keys: new KeyCache(addressKeyOf(64)),
+};
 
 function read(
   input: string | Buffer,
@@ -24,7 +32,7 @@ describe("Delimited", () => {
   it("finds the usual columns in the header", () => {
     const { requests, fields } = read("Host,x,Time\na,1,5\nb,2,6\n");
     expect(requests).toEqual([request(5, "a"), request(6, "b")]);
-    expect(fields).toEqual({ key: "Host", time: "Time", cost: undefined });
+    expect(fields).toEqual({ key: "Host", time: "Time", cost: undefined, doubt: expect.any(String) });
   });
 
   it("finds columns by name, by name in other letters, and by number", () => {
@@ -37,7 +45,7 @@ describe("Delimited", () => {
     ]) {
       const { requests, fields, malformed } = read(table, choice);
       expect(requests).toEqual(expected);
-      expect(fields).toEqual({ key: "who", time: "When", cost: "tokens" });
+      expect(fields).toEqual({ key: "who", time: "When", cost: "tokens", doubt: undefined });
       expect(malformed).toEqual([]);
     }
   });
@@ -45,7 +53,7 @@ describe("Delimited", () => {
   it("needs no header when columns have numbers", () => {
     const { requests, fields } = read("a\t-\t5\t/x\nb\t-\t6\t/y", { key: "1", time: "3" }, "\t");
     expect(requests).toEqual([request(5, "a"), request(6, "b")]);
-    expect(fields).toEqual({ key: "column 1", time: "column 3", cost: undefined });
+    expect(fields).toEqual({ key: "column 1", time: "column 3", cost: undefined, doubt: undefined });
     expect(read("5,a", { time: "1" }).requests).toEqual([request(5, "everyone")]);
   });
 
@@ -57,6 +65,19 @@ describe("Delimited", () => {
       fields: { key: undefined, time: "TIMESTAMP", cost: "ContextTokens" },
     });
     expect(read("time,host\n5,a", { key: false }).requests).toEqual([request(5, "everyone")]);
+  });
+
+  it("takes host for the client when nothing else is there, and says so", () => {
+    expect(read("time,host\n5,a").fields.doubt).toContain("choose another --key");
+    expect(read("time,host\n5,a", { key: "host" }).fields.doubt).toBeUndefined();
+    expect(read("time,host,Remote_Addr\n5,a,b").fields).toMatchObject({ key: "Remote_Addr", doubt: undefined });
+  });
+
+  it("puts a long field together in one pass, and a record with several of them", () => {
+    const note = Array.from({ length: 900 }, (_, index) => `line ${index} ""quoted""`).join("\n");
+    const { requests, malformed } = read(`note,host,time\n"${note}","a\nb",5\n"${note}",c,6\n`);
+    expect(requests).toEqual([request(5, "a\nb"), request(6, "c")]);
+    expect(malformed).toEqual([]);
   });
 
   it("reads quotes, line ends and delimiters in quotes", () => {
@@ -113,6 +134,9 @@ describe("Delimited", () => {
     expect(() => read("time,b\n1,2", { key: "c" })).toThrow('--key c: there is no such column among "time", "b"');
     expect(() => read("time,b\n1,2", { cost: "3" })).toThrow("--cost 3");
     expect(() => read("time,b\n1,2", { time: "x" })).toThrow("--time x");
+    expect(() => read("a,2023-11-16T18:17:03Z,b\n")).toThrow(
+      "choose it with --time, by its number if there is no header: --time 2",
+    );
     const wide = Array.from({ length: 50 }, (_, index) => `column${index}`).join(",");
     expect(() => read(`${wide}\n`)).toThrow(/"column19", … is known/);
   });

@@ -1,18 +1,20 @@
-import { latestMoment } from "sluice/simulate";
 import { usageError } from "../command-error.js";
 import {
   type DecodedFields,
   type Decoder,
+  doubtOf,
   everyone,
   type FieldChoice,
   type Intake,
+  isKeyless,
   longestKey,
   readCost,
   usualKeys,
   usualTimes,
+  wrongMoment,
 } from "./decoder.js";
-import { decode, KeyCache } from "./key-cache.js";
-import { splitQuoted } from "./split-quoted.js";
+import { decode, type KeyCache } from "./key-cache.js";
+import { continueQuoted, type OpenRecord, splitQuoted } from "./split-quoted.js";
 import { TimeReader } from "./time.js";
 
 const space = 32;
@@ -20,6 +22,7 @@ const quote = 34;
 /** How far a quoted field may reach: beyond it, its quote was a mistake. */
 const mostHeldLines = 1000;
 const mostHeldBytes = 1 << 16;
+const notClosed = "a quote is not closed";
 
 /** Positions of the columns in use, from 0. */
 interface Columns {
@@ -41,13 +44,14 @@ export class Delimited implements Decoder {
   readonly #delimiter: string;
   readonly #delimiterByte: number;
   readonly #intake: Intake;
-  readonly #keys = new KeyCache();
+  readonly #keys: KeyCache;
   readonly #times: TimeReader;
   #header: readonly string[] | undefined;
   #columns: Columns | undefined;
   /** Where each column up to the last one in use begins; one more, for the end of the last. */
   #starts = new Int32Array(1);
-  /** Lines of a field whose closing quote has not come yet. */
+  /** A record with a field whose closing quote has not come yet, and its lines. */
+  #open: OpenRecord | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
   /** How many lines back the one lies that is looked at. */
@@ -58,6 +62,7 @@ export class Delimited implements Decoder {
     this.#delimiterByte = delimiter.charCodeAt(0);
     this.#choice = choice;
     this.#intake = intake;
+    this.#keys = choice.keys;
     this.#times = new TimeReader(choice.timeUnit);
   }
 
@@ -65,7 +70,8 @@ export class Delimited implements Decoder {
     const name = (column: number | undefined): string | undefined =>
       column === undefined ? undefined : (this.#header?.[column] ?? `column ${column + 1}`);
     const { key, time, cost } = this.#columns ?? { key: undefined, time: undefined, cost: undefined };
-    return { key: name(key), time: name(time), cost: name(cost) };
+    const doubt = this.#choice.key === undefined ? doubtOf(name(key)) : undefined;
+    return { key: name(key), time: name(time), cost: name(cost), doubt };
   }
 
   line(bytes: Buffer, from: number, to: number): void {
@@ -82,7 +88,7 @@ export class Delimited implements Decoder {
   #first(bytes: Buffer, from: number, to: number): void {
     const text = decode(bytes, from, to);
     const split = splitQuoted(text, this.#delimiter, false);
-    const cells = (typeof split === "string" ? text.split(this.#delimiter) : split).map((cell) => cell.trim());
+    const cells = (Array.isArray(split) ? split : text.split(this.#delimiter)).map((cell) => cell.trim());
     const { key, time, cost } = this.#choice;
     const byNumber =
       time !== undefined && [key, time, cost].every((each) => each === undefined || each === false || isNumber(each));
@@ -91,7 +97,9 @@ export class Delimited implements Decoder {
     if (!isRequest) this.#header = cells;
     const timeColumn = time === undefined ? usual(usualTimes, cells) : this.#column("--time", time, cells);
     if (timeColumn === undefined) {
-      throw usageError(`none of the columns ${listed(cells)} is known to be the time; choose it with --time`);
+      const hint = cells.findIndex((cell) => !Number.isNaN(new TimeReader(this.#choice.timeUnit).read(cell))) + 1;
+      const number = hint === 0 ? "" : `, by its number if there is no header: --time ${hint}`;
+      throw usageError(`none of the columns ${listed(cells)} is known to be the time; choose it with --time${number}`);
     }
     this.#columns = {
       key:
@@ -148,29 +156,38 @@ export class Delimited implements Decoder {
     let to = (this.#starts[column + 1] as number) - 1;
     while (from < to && bytes[from] === space) from++;
     while (from < to && bytes[to - 1] === space) to--;
-    return this.#keys.text(bytes, from, to);
+    return this.#keys.key(bytes, from, to);
   }
 
   #quoted(bytes: Buffer, from: number, to: number, columns: Columns): void {
-    const cells = splitQuoted(decode(bytes, from, to), this.#delimiter, false);
-    if (cells === "open") {
-      this.#hold(bytes, from, to);
+    const text = decode(bytes, from, to);
+    const cells = splitQuoted(text, this.#delimiter, false);
+    if (Array.isArray(cells)) {
+      const why = this.#record(cells, columns);
+      if (why !== undefined) this.#malformed(why, bytes, from, to);
       return;
     }
-    const why = this.#record(cells as string[], columns);
-    if (why !== undefined) this.#malformed(why, bytes, from, to);
+    // what reaches over several lines has to be in order everywhere
+    const strict = splitQuoted(text, this.#delimiter, true);
+    if (Array.isArray(strict) || strict === "stray") {
+      this.#malformed(notClosed, bytes, from, to);
+      return;
+    }
+    this.#open = strict;
+    this.#hold(bytes, from, to);
   }
 
   /** The next line of a field that is open. */
   #goOn(bytes: Buffer, from: number, to: number): void {
     this.#hold(bytes, from, to);
     const tooMuch = this.#held.length > mostHeldLines || this.#heldBytes > mostHeldBytes;
-    if (!tooMuch && !bytes.subarray(from, to).includes(quote)) return;
-    const whole = this.#held.map((line) => decode(line, 0, line.length)).join("\n");
-    const cells = tooMuch ? "stray" : splitQuoted(whole, this.#delimiter, true);
-    if (cells === "open") return;
-    if (cells === "stray" || this.#record(cells, this.#columns as Columns) !== undefined) this.#giveUp();
-    else this.#held = [];
+    const cells = tooMuch
+      ? "stray"
+      : continueQuoted(this.#open as OpenRecord, decode(bytes, from, to), this.#delimiter);
+    if (cells === "stray") this.#giveUp();
+    else if (!Array.isArray(cells)) this.#open = cells;
+    else if (this.#record(cells, this.#columns as Columns) === undefined) this.#held = [];
+    else this.#giveUp();
   }
 
   #hold(bytes: Buffer, from: number, to: number): void {
@@ -184,7 +201,7 @@ export class Delimited implements Decoder {
     const [first, ...others] = this.#held as [Buffer, ...Buffer[]];
     this.#held = [];
     this.#behind += others.length;
-    this.#malformed("a quote is not closed", first, 0, first.length);
+    this.#malformed(notClosed, first, 0, first.length);
     for (const line of others) {
       this.#behind -= 1;
       this.line(line, 0, line.length);
@@ -202,17 +219,18 @@ export class Delimited implements Decoder {
     const cell = (column: number): string => (cells[column] as string).trim();
     return this.#request(
       cell(time),
-      key === undefined ? everyone : cell(key),
+      key === undefined ? everyone : this.#keys.keyOf(cell(key)),
       cost === undefined ? undefined : cell(cost),
     );
   }
 
   #request(time: string, key: string, costText: string | undefined): string | undefined {
     const at = this.#times.read(time);
-    if (!(at >= 0 && at <= latestMoment)) return "no time that can be read";
+    const wrong = wrongMoment(at, "no time that can be read");
+    if (wrong !== undefined) return wrong;
     const cost = costText === undefined ? 1 : readCost(costText);
     if (Number.isNaN(cost)) return "no whole number as cost";
-    if (key === "" || key === "-") this.#intake.withoutKey();
+    if (isKeyless(key)) this.#intake.withoutKey();
     else if (key.length > longestKey) return "key too long";
     else this.#intake.request(at, key, cost);
     return undefined;

@@ -10,7 +10,7 @@ describe("KeyCache", () => {
       fc.property(fc.array(text, { maxLength: 50 }), (texts) => {
         for (const each of [...texts, ...texts]) {
           const bytes = Buffer.from(`<${each.toWellFormed()}>`);
-          expect(keys.text(bytes, 1, bytes.length - 1)).toBe(each.toWellFormed());
+          expect(keys.key(bytes, 1, bytes.length - 1)).toBe(each.toWellFormed());
         }
       }),
     );
@@ -18,7 +18,7 @@ describe("KeyCache", () => {
 
   it("keeps bytes that are no UTF-8 apart", () => {
     const keys = new KeyCache();
-    const texts = [0x80, 0x81, 0xff].map((byte) => keys.text(Buffer.from([0x61, byte]), 0, 2));
+    const texts = [0x80, 0x81, 0xff].map((byte) => keys.key(Buffer.from([0x61, byte]), 0, 2));
     expect(texts).toEqual(["a\x80", "a\x81", "a\xff"]);
   });
 
@@ -28,9 +28,9 @@ describe("KeyCache", () => {
     for (let round = 0; round < 2; round++) {
       for (let key = 0; key < 100_000; key++) {
         const bytes = Buffer.from(`key${key}`);
-        if (keys.text(bytes, 0, bytes.length) !== `key${key}`) expect.fail(`key${key}`);
+        if (keys.key(bytes, 0, bytes.length) !== `key${key}`) expect.fail(`key${key}`);
       }
     }
-    expect(keys.text(Buffer.from("key7"), 0, 4)).toBe("key7");
+    expect(keys.key(Buffer.from("key7"), 0, 4)).toBe("key7");
   });
 });

@@ -6,12 +6,20 @@ const longest = 256;
 /**
  * Text from bytes, the same string for the same bytes where it was seen lately: most requests come from few clients, and
  * a string that exists already needs no memory, and no hash of its own. A new key takes the place of whatever was there.
+ *
+ * `keyOf` makes a key of a text; it is asked once for each, while the text is remembered.
  */
 export class KeyCache {
-  readonly #strings: (string | undefined)[] = new Array(cells);
+  readonly keyOf: (text: string) => string;
+  readonly #texts: (string | undefined)[] = Array.from({ length: cells });
+  readonly #keys: string[] = Array.from({ length: cells }, () => "");
 
-  text(bytes: Buffer, from: number, to: number): string {
-    if (to - from > longest) return decode(bytes, from, to);
+  constructor(keyOf: (text: string) => string = (text) => text) {
+    this.keyOf = keyOf;
+  }
+
+  key(bytes: Buffer, from: number, to: number): string {
+    if (to - from > longest) return this.keyOf(decode(bytes, from, to));
     let hash = 0x811c9dc5;
     let all = 0;
     for (let at = from; at < to; at++) {
@@ -19,13 +27,15 @@ export class KeyCache {
       all |= byte;
       hash = Math.imul(hash ^ byte, 0x01000193);
     }
-    if (all > 127) return decode(bytes, from, to);
+    if (all > 127) return this.keyOf(decode(bytes, from, to));
     const cell = (hash ^ (hash >>> 16)) & (cells - 1);
-    const known = this.#strings[cell];
-    if (known !== undefined && same(known, bytes, from, to)) return known;
+    const known = this.#texts[cell];
+    if (known !== undefined && same(known, bytes, from, to)) return this.#keys[cell] as string;
     const text = bytes.toString("latin1", from, to);
-    this.#strings[cell] = text;
-    return text;
+    const key = this.keyOf(text);
+    this.#texts[cell] = text;
+    this.#keys[cell] = key;
+    return key;
   }
 }
 

@@ -29,6 +29,11 @@ export class Reorder {
     return Math.max(0, this.#watermark - at, this.#left - at);
   }
 
+  /** True when requests had to leave before their window was over, because there were too many. */
+  get overflowed(): boolean {
+    return this.#left > this.#watermark;
+  }
+
   /** Adds a request that is not late. */
   push(at: number, key: string, cost: number): void {
     if (at >= this.#ring.newest) {
@@ -65,7 +70,7 @@ export class Reorder {
 class Ring {
   #at = new Float64Array(1024);
   #cost = new Float64Array(1024);
-  #keys: string[] = new Array<string>(1024).fill("");
+  #keys: string[] = Array.from({ length: 1024 }, () => "");
   #head = 0;
   size = 0;
   /** The moment of the newest that ever came. */

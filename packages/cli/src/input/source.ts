@@ -1,11 +1,12 @@
 import type { Readable } from "node:stream";
 import { CommandError, usageError } from "../command-error.js";
-import { duration } from "../output/text.js";
+import { count, duration } from "../output/text.js";
 import { inputName, readBytes } from "./bytes.js";
 import type { DecodedFields, Decoder, FieldChoice, Intake } from "./decoder.js";
 import { decoderFor, detectFormat, type Format } from "./format.js";
 import { decode } from "./key-cache.js";
 import { type LineReceiver, LineSplitter, longestLine } from "./lines.js";
+import { Outliers } from "./outliers.js";
 import { Reorder, type Sink } from "./reorder.js";
 
 /** How to read the inputs. */
@@ -18,6 +19,8 @@ export interface InputOptions extends FieldChoice {
   readonly reorder: number;
   /** Load everything, and sort it. */
   readonly sort: boolean;
+  /** Bytes to read at once. */
+  readonly chunkSize: number;
 }
 
 /** A line that was no request. */
@@ -40,10 +43,22 @@ export interface SourceReport extends DecodedFields {
   readonly withoutKey: number;
 }
 
-const mostSamples = 3;
+/** How many malformed lines a report shows. */
+export const mostSamples = 3;
 const sampleLength = 200;
+/** The first bytes, from which format and fields are guessed: the same ones, however the input comes in pieces. */
+const guessedFrom = 1 << 16;
 /** Requests that may wait for stragglers; with 24 bytes each. */
 const mostHeld = 1_000_000;
+
+/** A request that may have to be left out after all, and its line, or the first part of it. */
+interface Doubtful {
+  readonly at: number;
+  readonly key: string;
+  readonly cost: number;
+  readonly lineNumber: number;
+  readonly bytes: Buffer;
+}
 
 /** One input as a queue of requests in order of time. */
 export class Source implements Intake, LineReceiver {
@@ -57,6 +72,15 @@ export class Source implements Intake, LineReceiver {
   #decoder: Decoder | undefined;
   /** What came before the format was known. */
   #early: Buffer[] = [];
+  #earlyBytes = 0;
+  readonly #outliers = new Outliers<Doubtful>(
+    ({ at, key, cost, lineNumber }) => this.#take(at, key, cost, lineNumber),
+    (request, away) => this.#drop(request, away),
+  );
+  /** The line that is looked at. */
+  #bytes: Buffer = Buffer.alloc(0);
+  #from = 0;
+  #to = 0;
   #lineNumber = 0;
   #lines = 0;
   #requests = 0;
@@ -68,7 +92,7 @@ export class Source implements Intake, LineReceiver {
     this.file = file;
     this.#options = options;
     this.#format = options.format;
-    this.#chunks = readBytes(file, options.stdin, onRead);
+    this.#chunks = readBytes(file, options, onRead);
     this.#order = options.sort
       ? new Reorder(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)
       : new Reorder(options.reorder, mostHeld);
@@ -97,9 +121,14 @@ export class Source implements Intake, LineReceiver {
       else this.#splitter.write(next.value);
       return;
     }
-    if (this.#decoder === undefined) this.#start(/\S/);
+    if (this.#decoder === undefined) this.#start();
     this.#splitter.end();
     this.#decoder?.end();
+    for (const request of this.#outliers.end()) {
+      const late = this.#order.late(request.at);
+      if (late > 0) this.#drop(request, late);
+      else this.#take(request.at, request.key, request.cost, request.lineNumber);
+    }
     this.#order.end();
     this.#ended = true;
   }
@@ -110,7 +139,7 @@ export class Source implements Intake, LineReceiver {
   }
 
   report(): SourceReport {
-    const fields = this.#decoder?.fields ?? { key: undefined, time: undefined, cost: undefined };
+    const fields = this.#decoder?.fields ?? { key: undefined, time: undefined, cost: undefined, doubt: undefined };
     return {
       file: inputName(this.file),
       format: this.#format,
@@ -128,6 +157,9 @@ export class Source implements Intake, LineReceiver {
     while (at < to && (bytes[at] === 32 || bytes[at] === 9)) at++;
     if (at === to) return;
     this.#lines += 1;
+    this.#bytes = bytes;
+    this.#from = from;
+    this.#to = to;
     (this.#decoder as Decoder).line(bytes, from, to);
   }
 
@@ -138,10 +170,13 @@ export class Source implements Intake, LineReceiver {
   }
 
   request(at: number, key: string, cost: number): void {
-    const late = this.#order.late(at);
-    if (late > 0) throw this.#disorder(late);
-    this.#requests += 1;
-    this.#order.push(at, key, cost);
+    // what is to be sorted has no neighbours
+    if (this.#options.sort || this.#outliers.near(at)) {
+      this.#take(at, key, cost, this.#lineNumber);
+    } else {
+      const bytes = Buffer.from(this.#bytes.subarray(this.#from, Math.min(this.#to, this.#from + sampleLength)));
+      this.#outliers.add({ at, key, cost, lineNumber: this.#lineNumber, bytes });
+    }
   }
 
   withoutKey(): void {
@@ -150,43 +185,86 @@ export class Source implements Intake, LineReceiver {
 
   malformed(why: string, bytes: Buffer, from: number, to: number, behind = 0): void {
     this.#malformed += 1;
-    if (this.samples.length < mostSamples) {
-      const text = decode(bytes, from, Math.min(to, from + sampleLength));
-      this.samples.push({ file: inputName(this.file), line: this.#lineNumber - behind, why, text });
-    }
+    this.#show(why, bytes, from, to, this.#lineNumber - behind);
   }
 
-  /** Waits for the first whole line that is not blank before guessing the format. */
+  #show(why: string, bytes: Buffer, from: number, to: number, line: number): void {
+    if (this.samples.length >= mostSamples) return;
+    const text = decode(bytes, from, Math.min(to, from + sampleLength));
+    this.samples.push({ file: inputName(this.file), line, why, text });
+  }
+
+  #take(at: number, key: string, cost: number, lineNumber: number): void {
+    const late = this.#order.late(at);
+    if (late > 0) throw this.#disorder(late, lineNumber);
+    this.#requests += 1;
+    this.#order.push(at, key, cost);
+  }
+
+  #drop({ bytes, lineNumber }: Doubtful, away: number): void {
+    this.#malformed += 1;
+    this.#show(`its time is ${duration(away / 1000)} away from its neighbours`, bytes, 0, bytes.length, lineNumber);
+  }
+
+  /** Waits for all that is guessed from; where nothing is, for the first byte. */
   #begin(chunk: Buffer): void {
     this.#early.push(chunk);
-    const known = this.#early.reduce((sum, { length }) => sum + length, 0);
-    if (this.#format !== undefined || known > longestLine || chunk.includes(10)) this.#start(/\S.*\n/);
+    this.#earlyBytes += chunk.length;
+    if (this.#earlyBytes >= guessedFrom || !this.#guesses) this.#start();
   }
 
-  /** Begins with what came so far; unless the format has to be guessed, and what came does not look like `enough`. */
-  #start(enough: RegExp): void {
+  get #guesses(): boolean {
+    const { format, key, time } = this.#options;
+    return format === undefined || (format === "jsonl" && (key === undefined || time === undefined));
+  }
+
+  /** Begins with what came so far; not yet when there is nothing but white space. */
+  #start(): void {
     const early = Buffer.concat(this.#early);
-    if (this.#format === undefined && early.length <= longestLine && !enough.test(early.toString("latin1"))) return;
-    this.#early = [];
+    const text = early.toString("latin1", 0, guessedFrom);
     const mark = early.length < 2 ? 0 : early.readUInt16BE(0);
     if (mark === 0xfffe || mark === 0xfeff) {
       throw new CommandError(`${inputName(this.file)} is UTF-16; make it UTF-8 first, for example with iconv`);
     }
-    const { delimiter } = this.#options;
-    this.#format ??= delimiter === undefined ? detectFormat(early.toString("latin1", 0, 1 << 16)) : "csv";
-    if (this.#format === undefined) {
-      throw usageError(
-        `cannot tell the format of ${inputName(this.file)} from its first lines; choose it with --format`,
+    if (early.length <= longestLine && !/\S/.test(text)) return;
+    if (/\r[^\n]/.test(text) && !text.includes("\n")) {
+      throw new CommandError(
+        `the lines of ${inputName(this.file)} end with CR alone; make it LF first, for example with tr '\\r' '\\n'`,
       );
     }
-    this.#decoder = decoderFor(this.#format, delimiter, this.#options, this);
+    this.#early = [];
+    const { delimiter } = this.#options;
+    const sample = firstLines(early);
+    this.#format ??= delimiter === undefined ? detectFormat(sample) : "csv";
+    if (this.#format === undefined) throw unknownFormat(inputName(this.file), sample);
+    const making = { choice: this.#options, intake: this, delimiter, sample };
+    this.#decoder = decoderFor(this.#format, making);
     this.#splitter.write(early);
   }
 
-  #disorder(late: number): Error {
+  #disorder(late: number, lineNumber: number): Error {
+    const { reorder } = this.#options;
+    const line = `${inputName(this.file)}, line ${lineNumber}: this request came ${duration(late / 1000)} too late to be put in order`;
     return new CommandError(
-      `${inputName(this.file)}, line ${this.#lineNumber}: this request came ${duration(late / 1000)} too late to be put in order` +
-        ` (requests may come up to ${duration(this.#options.reorder / 1000)} after newer ones); use --sort to load and sort everything, or a longer --reorder`,
+      this.#order.overflowed
+        ? `${line} (more than ${count(mostHeld)} requests lie within the ${duration(reorder / 1000)} of --reorder); use --sort to load and sort everything`
+        : `${line} (requests may come up to ${duration(reorder / 1000)} after newer ones); use --sort to load and sort everything, or a longer --reorder`,
     );
   }
+}
+
+/** Whole lines that are not blank; the only line as far as it goes, where it has no end yet. */
+function firstLines(early: Buffer): string[] {
+  const whole = early.length < guessedFrom ? early.length : early.lastIndexOf(10, guessedFrom - 1) + 1;
+  const text = decode(early, 0, whole === 0 ? guessedFrom : whole).replace(/^(?:\uFEFF|\xef\xbb\xbf)/, "");
+  return text.split(/\r?\n/).filter((line) => line.trim() !== "");
+}
+
+/** Tables without a header, or with another delimiter, look like nothing: says what would help. */
+function unknownFormat(name: string, sample: readonly string[]): Error {
+  const first = sample[0] ?? "";
+  const delimiter = [";", "|"].find((each) => first.includes(each));
+  const hint =
+    delimiter === undefined ? "" : `; columns that are separated by ${delimiter} need --delimiter '${delimiter}'`;
+  return usageError(`cannot tell the format of ${name} from its first lines; choose it with --format${hint}`);
 }

@@ -47,6 +47,10 @@ describe("TimeReader", () => {
     "2023-11-16T18:60:00Z",
     "2023-11-16T18:17:61Z",
     "2023-11-16T18:17:03+1",
+    "2023-11-16T18:17:03+25:00",
+    "2023-11-16T18:17:03-04:99",
+    "01/Aug/1995:00:00:01 -0499",
+    "0099-01-01",
     "2023-11-16T18:17:03Zulu",
     "32/Aug/1995:00:00:01 -0400",
     "01/Aux/1995:00:00:01 -0400",
@@ -60,7 +64,6 @@ describe("TimeReader", () => {
     const reader = new TimeReader();
     expect(reader.read("0.5")).toBe(500_000);
     expect(reader.read("999999999999")).toBe(999_999_999_999_000_000);
-    expect(reader.unit).toBe("s");
   });
 
   it("takes the unit that it is told", () => {

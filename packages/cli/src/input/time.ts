@@ -6,20 +6,10 @@ export const timeUnits: readonly TimeUnit[] = ["s", "ms", "us", "ns"];
 /** Digits between the unit and the microsecond. */
 const digitsToMicros: Readonly<Record<TimeUnit, number>> = { s: 6, ms: 3, us: 0, ns: -3 };
 
-const months: Readonly<Record<string, number>> = {
-  jan: 1,
-  feb: 2,
-  mar: 3,
-  apr: 4,
-  may: 5,
-  jun: 6,
-  jul: 7,
-  aug: 8,
-  sep: 9,
-  oct: 10,
-  nov: 11,
-  dec: 12,
-};
+/** As access logs write them. */
+export const monthNames: readonly string[] = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+const months: ReadonlyMap<string, number> = new Map(monthNames.map((name, index) => [name.toLowerCase(), index + 1]));
 
 const iso =
   /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)? ?(z|utc|gmt|[+-]\d\d(?::?\d\d)?)?$/i;
@@ -36,11 +26,6 @@ export class TimeReader {
 
   constructor(unit?: TimeUnit) {
     this.#unit = unit;
-  }
-
-  /** Undefined until a number was read as a time. */
-  get unit(): TimeUnit | undefined {
-    return this.#unit;
   }
 
   /** NaN for what is no time. */
@@ -76,7 +61,7 @@ function readIso(text: string): number {
 function readLogDate(text: string): number {
   const [matched, day, month = "", year, hour, minute, second, fraction, zone] = log.exec(text) ?? [];
   if (matched === undefined) return Number.NaN;
-  return moment(Number(year), months[month.toLowerCase()] ?? 0, Number(day), hour, minute, second, fraction, zone);
+  return moment(Number(year), months.get(month.toLowerCase()) ?? 0, Number(day), hour, minute, second, fraction, zone);
 }
 
 function moment(
@@ -89,6 +74,8 @@ function moment(
   fraction = "",
   zone = "Z",
 ): number {
+  // Date.UTC takes the year 99 for 1999
+  if (year < 100) return Number.NaN;
   const midnight = Date.UTC(year, month - 1, day);
   const date = new Date(midnight);
   // 60 is a leap second
@@ -98,9 +85,10 @@ function moment(
   return midnight * 1000 + seconds * 1e6 + Number(fraction.slice(0, 6).padEnd(6, "0"));
 }
 
-/** Seconds that a zone is ahead of UTC. */
+/** Seconds that a zone is ahead of UTC; NaN for what is no zone. */
 function zoneSeconds(zone: string): number {
   const [, sign, hours, minutes = "0"] = /^([+-])(\d\d):?(\d\d)?$/.exec(zone) ?? [];
   if (hours === undefined) return 0;
+  if (Number(hours) > 23 || Number(minutes) > 59) return Number.NaN;
   return (sign === "-" ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * 60;
 }

@@ -33,6 +33,8 @@ export function progressOn(stream: NodeJS.WriteStream, wanted: boolean, total: n
       done += bytes;
     },
     requests: (replayed) => bar.update(total === undefined ? 0 : done, { requests: count(replayed) }),
-    stop: () => bar.stop(),
+    stop: () => {
+      if (bar.isActive) bar.stop();
+    },
   };
 }

@@ -1,11 +1,12 @@
 import Table from "cli-table3";
+import type { SimulationReport } from "sluice/simulate";
+import type { SourceReport } from "../input/source.js";
 import type { ReplayReport } from "../replay.js";
 import type { Colours } from "./colours.js";
 import { count, duration, moment, percent, printable, shortened } from "./text.js";
 
 /** What to print: a report without what only inputs have is one of traffic that came from nowhere. */
-export type PrintedReport = Omit<ReplayReport, "malformed" | "malformedSamples" | "withoutKey" | "inputs"> &
-  Partial<ReplayReport>;
+export type PrintedReport = SimulationReport & Partial<Omit<ReplayReport, keyof SimulationReport>>;
 
 /** How wide, how many keys, which colours. */
 export interface Layout {
@@ -25,6 +26,7 @@ export function printReport(report: PrintedReport, layout: Layout): string {
     "",
     counts(report, layout),
     ...waits(report, layout),
+    ...lockOuts(report, layout),
     ...mostRefused(report, layout),
     ...notes(report, layout),
     "",
@@ -39,13 +41,27 @@ function headline(report: PrintedReport, { width, colours }: Layout): string[] {
   return [
     colours.bold(`${count(requests)} ${requests === 1 ? "request" : "requests"} of ${keys}${costs}`),
     span,
-    ...inputs.flatMap(({ file, format, key, time, cost: costField }) => {
-      const what = printable(`${file}: ${format};`);
-      const fields = printable(`key: ${key ?? "none, all count together"}, time: ${time}, cost: ${costField ?? "1"}`);
-      const lines = what.length + fields.length < width ? [`${what} ${fields}`] : [what, `  ${fields}`];
-      return lines.map((line) => colours.dim(line));
-    }),
+    ...inputLines(inputs, width).map((line) => colours.dim(line)),
   ];
+}
+
+/** What was read as what; files that were read alike share a line. */
+function inputLines(inputs: readonly SourceReport[], width: number): string[] {
+  const alike: { readonly format: string; readonly fields: string; readonly files: string[] }[] = [];
+  for (const { file, format = "nothing", key, time, cost } of inputs) {
+    const fields = printable(
+      `key: ${key ?? "none, all count together"}, time: ${time ?? "none"}, cost: ${cost ?? "1"}`,
+    );
+    const known = alike.find((one) => one.format === format && one.fields === fields);
+    if (known === undefined) alike.push({ format, fields, files: [file] });
+    else known.files.push(file);
+  }
+  return alike.flatMap(({ format, fields, files }) => {
+    const more = files.length > 3 ? ` and ${count(files.length - 2)} more` : "";
+    const names = printable(files.slice(0, more === "" ? 3 : 2).join(", ")) + more;
+    const what = `${names}: ${format};`;
+    return what.length + fields.length < width ? [`${what} ${fields}`] : [what, `  ${fields}`];
+  });
 }
 
 function counts(report: PrintedReport, layout: Layout): string {
@@ -63,11 +79,30 @@ function counts(report: PrintedReport, layout: Layout): string {
 
 function waits(report: PrintedReport, layout: Layout): string[] {
   if (report.policies.every(({ wait }) => wait === undefined)) return [];
-  const rows = report.policies.map(({ wait, longestLockout }) =>
-    wait === undefined ? ["-", "-", "-", "-"] : [wait.p50, wait.p95, wait.p99, longestLockout].map(duration),
+  const rows = report.policies.map(({ wait }) =>
+    wait === undefined ? ["-", "-", "-", "-"] : [wait.p50, wait.p95, wait.p99, wait.longest].map(duration),
   );
-  const head = ["If the refused had waited", "p50", "p95", "p99", "longest lock-out"];
+  const head = ["If the refused had waited", "p50", "p95", "p99", "longest"];
   return ["", table(head, report.policies, rows, layout)];
+}
+
+/** For how long a key was shut out at most, and which. */
+function lockOuts(report: PrintedReport, { width, colours }: Layout): string[] {
+  const rows = report.policies.flatMap(({ policy, longestLockout, longestLockoutKey }) =>
+    longestLockoutKey === undefined ? [] : [[policy, duration(longestLockout), printable(longestLockoutKey)] as const],
+  );
+  if (rows.length === 0) return [];
+  const head = "Longest lock-out";
+  const figures = Math.max(...rows.map(([, time]) => time.length));
+  const room = Math.min(Math.max(head.length, ...rows.map(([policy]) => policy.length)), width - figures - 19);
+  return [
+    "",
+    colours.dim(head),
+    ...rows.map(([policy, time, key]) => {
+      const name = shortened(policy, room).padEnd(room);
+      return `${colours.cyan(name)}  ${time.padStart(figures)}  ${shortened(key, width - room - figures - 4)}`;
+    }),
+  ];
 }
 
 /** A row for each policy; its name takes the room that the figures leave. */
@@ -138,12 +173,26 @@ function mostRefused(report: PrintedReport, { width, topKeys, colours }: Layout)
   });
 }
 
+/** A sentence in lines of so many characters, indented from the second on. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of printable(text).split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(last === undefined ? word : `  ${word}`);
+  }
+  return lines;
+}
+
 function notes(report: PrintedReport, { width, colours }: Layout): string[] {
   const { malformed = 0, malformedSamples = [], withoutKey = 0, inputs = [], policies } = report;
   const lines: string[] = [];
   if (malformed > 0) {
     const all = inputs.reduce((sum, input) => sum + input.lines, 0);
-    lines.push(`${count(malformed)} of ${count(all)} lines are malformed and left out, such as`);
+    const are = malformed === 1 ? "is" : "are";
+    lines.push(
+      `${count(malformed)} of ${count(all)} ${all === 1 ? "line" : "lines"} ${are} malformed and left out, such as`,
+    );
     for (const { file, line, why, text } of malformedSamples.slice(0, 2)) {
       const place = inputs.length > 1 ? `${printable(file)}, line ${line}` : `line ${line}`;
       lines.push(shortened(`  ${place} (${why}): ${printable(text)}`, width));
@@ -151,6 +200,7 @@ function notes(report: PrintedReport, { width, colours }: Layout): string[] {
   }
   if (withoutKey > 0)
     lines.push(`${count(withoutKey)} ${withoutKey === 1 ? "request has" : "requests have"} no key: left out.`);
+  for (const doubt of new Set(inputs.flatMap((input) => input.doubt ?? []))) lines.push(...wrapped(doubt, width));
   if (policies.some(({ topRefusedKeys }) => topRefusedKeys.some(({ overestimate }) => overestimate > 0))) {
     lines.push("≤ is approximate, and not below the truth: more than 10,000 keys were refused.");
   }

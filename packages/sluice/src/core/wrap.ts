@@ -27,7 +27,7 @@ export function wrapper<A extends unknown[]>(
 ): Wrapper<A> {
   return decorator((fn) => {
     async function wrapped(this: unknown, ...args: unknown[]): Promise<unknown> {
-      return around(async () => fn.apply(this, args), args as A);
+      return around(async () => fn.apply(this, args) as unknown, args as A);
     }
     Object.defineProperty(wrapped, "name", { value: fn.name, configurable: true });
     Object.defineProperty(wrapped, "length", { value: fn.length, configurable: true });

@@ -12,7 +12,7 @@ const platform: Platform<Context> = {
   header: (context, name) => context.req.header(name),
   target: (context) => context.req.url,
   rawTargets: false,
-  user: (context) => context.get("user") ?? context.get("jwtPayload"),
+  user: (context) => (context.get("user") ?? context.get("jwtPayload")) as unknown,
   trustAdvice: undefined,
 };
 

@@ -105,7 +105,7 @@ function testOf(when: NonNullable<RetryOptions["when"]>): RetryPlan["shouldRetry
   if (!Array.isArray(when)) {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected when to be a function or a list of classes, got ${show(when)}.`);
   }
-  const classes = [...when] as (abstract new (...args: never[]) => unknown)[];
+  const classes = [...(when as readonly (abstract new (...args: never[]) => unknown)[])];
   for (const each of classes) checkFunction(each, "every class in when");
   return (error) => classes.some((each) => error instanceof each);
 }

@@ -1,3 +1,4 @@
+export { micros } from "../core/duration.js";
 export {
   latestMoment,
   type PolicyReport,

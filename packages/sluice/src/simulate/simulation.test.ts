@@ -50,11 +50,20 @@ describe("simulation", () => {
         for (const [index, policy] of policies.entries()) {
           const clock = manualClock();
           const limiter = rateLimiter(policy, { store: memoryStore({ clock }) });
+          const shut = new Map<string, { since: number; until: number }>();
+          const lockOuts: number[] = [];
           const refusals = requests.flatMap(({ at, key, cost }) => {
             clock.set(at);
-            const decision = cost === 0 ? undefined : limiter.consumeSync(key, { cost });
-            return decision === undefined || decision.allowed ? [] : [{ key, cost, wait: decision.retryAfter }];
+            if (cost === 0) return [];
+            const { allowed, retryAfter } = limiter.consumeSync(key, { cost });
+            const { since, until } = shut.get(key) ?? { since: at, until: 0 };
+            if (allowed && shut.delete(key)) lockOuts.push(Math.min(at, until) - since);
+            if (!allowed && Number.isFinite(retryAfter)) {
+              shut.set(key, { since, until: Math.max(until, at + Math.round(retryAfter * 1000)) });
+            }
+            return allowed ? [] : [{ key, cost, wait: retryAfter }];
           });
+          lockOuts.push(...[...shut.values()].map(({ since, until }) => until - since));
           const waits = refusals.map(({ wait }) => wait).filter(Number.isFinite);
           const found = report.policies[index] as PolicyReport;
           expect(found).toMatchObject({
@@ -70,10 +79,10 @@ describe("simulation", () => {
             impossible: refusals.length - waits.length,
             refusedKeys: new Set(refusals.map(({ key }) => key)).size,
             refusedKeysExact: true,
-            longestLockout: Math.max(0, ...waits),
+            longestLockout: Math.max(0, ...lockOuts) / 1000,
             exact: true,
           });
-          expect(found.wait === undefined).toBe(waits.length === 0);
+          expect(found.wait?.longest).toBe(waits.length === 0 ? undefined : Math.max(...waits));
           for (const { key, refused, overestimate } of found.topRefusedKeys) {
             expect(refused).toBe(refusals.filter((refusal) => refusal.key === key).length);
             expect(overestimate).toBe(0);
@@ -90,9 +99,11 @@ describe("simulation", () => {
       { at: 400_000, key: "a" },
       { at: 400_000, key: "b" },
       { at: 900_001, key: "b" },
+      { at: 950_000, key: "a", cost: 0 },
+      { at: 1_000_000, key: "a" },
     ];
     const report = only(await simulate(requests, { policies: [fixedWindow({ limit: 1, window: "1s" })] }));
-    expect(report.wait).toEqual({ p50: 600, p95: 900, p99: 900 });
+    expect(report.wait).toEqual({ p50: 600, p95: 900, p99: 900, longest: 900 });
     expect(report).toMatchObject({ longestLockout: 900, longestLockoutKey: "a", refused: 3 });
     expect(report.topRefusedKeys).toEqual([
       { key: "a", refused: 2, overestimate: 0 },
@@ -133,6 +144,30 @@ describe("simulation", () => {
     const replay = simulation({ policies: [slidingWindow({ limit: 1, window: "1s" })], topKeys: 2 });
     for (const key of ["a", "b", "c"]) for (let call = 0; call < 2; call++) replay.request(7, key);
     expect(only(replay.report()).topRefusedKeys.map(({ key }) => key)).toEqual(["a", "b"]);
+  });
+
+  it("counts refusals without an admission between them as one lock-out", () => {
+    const replay = simulation({ policies: [slidingWindow({ limit: 1, window: "1s" })] });
+    for (const at of [0, 400_000, 800_000]) replay.request(at, "a", at === 400_000 ? 2 : 1);
+    // what can never pass shuts nobody out
+    expect(only(replay.report())).toMatchObject({ longestLockout: 200, longestLockoutKey: "a" });
+    replay.request(900_000, "a");
+    expect(only(replay.report())).toMatchObject({ longestLockout: 200, wait: { longest: 200 } });
+    const bucket = simulation({ policies: [tokenBucket({ rate: 10, per: "1s" })] });
+    bucket.request(0, "b", 10);
+    for (let at = 0; at <= 900_000; at += 100_000) bucket.request(at, "b", 10);
+    expect(only(bucket.report())).toMatchObject({ longestLockout: 1000, wait: { longest: 1000, p50: 500 } });
+  });
+
+  it("is exact as long as no key had to make room for another", () => {
+    const replay = simulation({ policies: [slidingWindow({ limit: 1, window: "1s" })], maxKeys: 3 });
+    for (let key = 0; key < 3; key++) replay.request(7, `key ${key}`);
+    expect(only(replay.report()).exact).toBe(true);
+    // all are fresh again: to forget one costs nothing
+    for (let key = 3; key < 6; key++) replay.request(9 * second, `key ${key}`);
+    expect(only(replay.report()).exact).toBe(true);
+    replay.request(9 * second, "key 6");
+    expect(only(replay.report()).exact).toBe(false);
   });
 
   it("says what is not exact when there are more keys than it may remember", () => {

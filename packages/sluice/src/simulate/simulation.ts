@@ -5,6 +5,7 @@ import { type Policy, policyList, policyOptions } from "../core/policy.js";
 import { checkKey, wholeNumber } from "../core/validate.js";
 import { type MemoryStore, memoryStore } from "../stores/memory/memory.js";
 import { BoundedSet } from "./bounded-set.js";
+import { LockOuts } from "./lock-outs.js";
 import { SpaceSaving } from "./space-saving.js";
 import { WaitHistogram } from "./wait-histogram.js";
 
@@ -64,12 +65,17 @@ export interface PolicyReport {
   readonly refusedKeysExact: boolean;
   /** The most refused first. A count is never too low, and too high by at most `overestimate` (0 while up to 10 000 keys were refused). */
   readonly topRefusedKeys: readonly { readonly key: string; readonly refused: number; readonly overestimate: number }[];
-  /** ms: what the refused would have had to wait, each as its refusal said (`retryAfter`), the impossible left out. Waits that did occur, at most 0.8 % too high, never too low; undefined when nobody could have waited. */
-  readonly wait: { readonly p50: number; readonly p95: number; readonly p99: number } | undefined;
-  /** ms, exact: the longest that a refusal shut a key out, 0 when none did. The impossible left out. */
+  /** ms: what the refused would have had to wait, each as its refusal said (`retryAfter`), the impossible left out. Waits that did occur, at most 0.8 % too high, never too low, `longest` exact; undefined when nobody could have waited. */
+  readonly wait:
+    | { readonly p50: number; readonly p95: number; readonly p99: number; readonly longest: number }
+    | undefined;
+  /**
+   * ms: the longest that a key was shut out, from its first refusal until it was allowed again, or could have been, as its
+   * last refusal said; 0 when none was. The impossible left out. Exact while no more than `maxKeys` are shut out at once.
+   */
   readonly longestLockout: number;
   readonly longestLockoutKey: string | undefined;
-  /** False when the store was full with `maxKeys` keys: it may have forgotten some of those nearest to fresh. */
+  /** False when the store had to forget keys, those nearest to fresh, to make room among its `maxKeys`. */
   readonly exact: boolean;
 }
 
@@ -140,7 +146,7 @@ class Replay implements Simulation {
     if (!Array.isArray(policies) || policies.length === 0) {
       throw typeError("ERR_INVALID_POLICY", `Expected policies to be a list of at least one, got ${show(policies)}.`);
     }
-    this.#trials = policies.map((policy) => new Trial(policy, maxKeys, this.#clock));
+    this.#trials = (policies as readonly Policy[]).map((policy) => new Trial(policy, maxKeys, this.#clock));
     this.#keys = new BoundedSet(maxKeys);
   }
 
@@ -154,7 +160,7 @@ class Replay implements Simulation {
     checkKey(key);
     wholeNumber(cost, "cost", "ERR_INVALID_COST", 0);
     this.#now = at;
-    for (const trial of this.#trials) trial.request(key, cost);
+    for (const trial of this.#trials) trial.request(at, key, cost);
     this.#first ??= at;
     this.#requests += 1;
     this.#cost += cost;
@@ -179,40 +185,42 @@ class Trial {
   readonly #policy: Policy;
   readonly #limiter: SyncRateLimiter;
   readonly #store: MemoryStore;
-  readonly #maxKeys: number;
   readonly #waits = new WaitHistogram();
   readonly #top = new SpaceSaving(counters);
   readonly #refusedKeys: BoundedSet;
+  readonly #lockOuts: LockOuts;
   readonly #asked = { cost: 1 };
   #allowed = 0;
   #refused = 0;
   #allowedCost = 0;
   #refusedCost = 0;
-  #longestKey: string | undefined;
-  #full = false;
 
   constructor(policy: Policy, maxKeys: number, clock: Clock) {
     this.#policy = policy;
-    this.#maxKeys = maxKeys;
     this.#store = memoryStore({ maxKeys, clock });
     this.#limiter = new SyncStoreLimiter(policyList(policy), this.#store, {});
     this.#refusedKeys = new BoundedSet(maxKeys);
+    this.#lockOuts = new LockOuts(maxKeys);
   }
 
-  request(key: string, cost: number): void {
+  request(at: number, key: string, cost: number): void {
     this.#asked.cost = cost;
     const decision = cost === 0 ? undefined : this.#limiter.consumeSync(key, this.#asked);
     if (decision === undefined || decision.allowed) {
       this.#allowed += 1;
       this.#allowedCost += cost;
+      // what costs nothing passes a shut gate, too
+      if (decision !== undefined) this.#lockOuts.allowed(key, at);
     } else {
       this.#refused += 1;
       this.#refusedCost += cost;
       this.#refusedKeys.add(key);
       this.#top.add(key);
-      if (decision.retryAfter !== Number.POSITIVE_INFINITY) this.#wait(key, Math.round(decision.retryAfter * 1000));
+      if (decision.retryAfter === Number.POSITIVE_INFINITY) return;
+      const wait = Math.round(decision.retryAfter * 1000);
+      this.#waits.add(wait);
+      this.#lockOuts.refused(key, at, wait);
     }
-    if (this.#store.size >= this.#maxKeys) this.#full = true;
   }
 
   report(topKeys: number): PolicyReport {
@@ -220,6 +228,7 @@ class Trial {
     const waits = this.#waits;
     const percentile = (share: number): number => (waits.percentile(share) ?? 0) / 1000;
     const requests = this.#allowed + this.#refused;
+    const longest = this.#lockOuts.longest();
     return {
       policy: name,
       algorithm,
@@ -236,15 +245,18 @@ class Trial {
       topRefusedKeys: this.#top
         .top(topKeys)
         .map(({ key, count, overestimate }) => ({ key, refused: count, overestimate })),
-      wait: waits.count === 0 ? undefined : { p50: percentile(0.5), p95: percentile(0.95), p99: percentile(0.99) },
-      longestLockout: waits.longest / 1000,
-      longestLockoutKey: this.#longestKey,
-      exact: !this.#full,
+      wait:
+        waits.count === 0
+          ? undefined
+          : {
+              p50: percentile(0.5),
+              p95: percentile(0.95),
+              p99: percentile(0.99),
+              longest: waits.longest / 1000,
+            },
+      longestLockout: longest.duration / 1000,
+      longestLockoutKey: longest.key,
+      exact: this.#store.evicted === 0,
     };
-  }
-
-  #wait(key: string, wait: number): void {
-    if (wait > this.#waits.longest) this.#longestKey = key;
-    this.#waits.add(wait);
   }
 }

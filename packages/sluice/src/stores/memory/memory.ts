@@ -14,6 +14,12 @@ export interface MemoryStore extends Store {
   readonly kind: "memory";
   /** Keys held now. */
   readonly size: number;
+  /**
+   * Keys that had to go though they had spent something, because there were more than `maxKeys`.
+   *
+   * @internal
+   */
+  readonly evicted: number;
 }
 
 /**
@@ -42,6 +48,9 @@ export function memoryStore(options?: { maxKeys?: number; clock?: Clock }): Memo
     get size() {
       return driver.size;
     },
+    get evicted() {
+      return driver.evicted;
+    },
     close: async () => driver.forget(),
     [driverOf]: driver,
   } as MemoryStore;
@@ -57,6 +66,7 @@ class MemoryDriver implements Driver {
   #hand = 0;
   /** Keys held by all limiters. */
   size = 0;
+  evicted = 0;
 
   constructor(maxKeys: number, clock: Clock) {
     this.clock = clock;
@@ -168,7 +178,9 @@ class MemoryDriver implements Driver {
       // it stays where there is more that has spent nothing
       if (best?.share !== 0) this.#hand = (this.#hand + 1) % gates.length;
     }
-    best?.gate.reset(best.key);
+    if (best === undefined) return;
+    if (best.share > 0) this.evicted += 1;
+    best.gate.reset(best.key);
   }
 }
 
