@@ -203,7 +203,7 @@ const sections = {
 };
 
 /** How much the rest of the machine did during a section. */
-function noise() {
+function othersDid() {
   const text = `Others kept ${median(noises).toFixed(2)} cores busy (median; at most ${Math.max(...noises).toFixed(2)}).`;
   noises.length = 0;
   return `\n\n${text}`;
@@ -211,7 +211,7 @@ function noise() {
 
 try {
   const kind = server.label.split("/").at(-1);
-  await tellSections("redis", sections, given, `${kind}. ${rounds} rounds`, noise);
+  await tellSections("redis", sections, given, `${kind}. ${rounds} rounds`, othersDid);
 } finally {
   rmSync(copy, { recursive: true });
   await server.stop();

@@ -40,7 +40,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const valkey = found("Valkey", () => findKind("valkey", "valkey@bookworm-backports"));
   const any = redis ?? valkey ?? found("server", findServer);
   if (any?.found.argv === undefined) throw new Error(noProgram);
-  const alone = process.env["REDIS_URL"] || !(redis ?? valkey) ? [{ name: "Redis", found: findServer() }] : [redis, valkey];
+  const alone =
+    process.env["REDIS_URL"] || !(redis ?? valkey) ? [{ name: "Redis", found: findServer() }] : [redis, valkey];
 
   const running: Promise<Server | Cluster>[] = [];
   const started = <T extends Server | Cluster>(server: Promise<T>): Promise<T> => {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { timeoutError, withDeadline } from "../../core/deadline.js";
 import { ClosedError, StoreError } from "../../core/errors.js";
 import type { Script } from "../../core/store.js";
@@ -124,7 +123,7 @@ export class Link {
         return reply;
       } catch (error) {
         if (script !== undefined && isNoScript(error)) sent = ["EVAL", script.text, ...command.slice(2)];
-        else if (isTryAgain(error)) await sleep(tryAgainDelay);
+        else if (isTryAgain(error)) await new Promise((resolve) => setTimeout(resolve, tryAgainDelay));
         else throw this.#failed(attempt, error);
       }
     } while (!attempt.over);

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { Alarms } from "../../core/alarm.js";
 import { type Clock, preciseClock, turnClock } from "../../core/clock.js";
 import { numbersPerPolicy } from "../../core/decision.js";
@@ -116,7 +115,7 @@ class RedisDriver implements Driver {
   readonly #station: Station;
   readonly #gates: Registry<RedisGate>;
   /** Places in lines have names that no other process gives. */
-  readonly #name = randomBytes(9).toString("base64url");
+  readonly #name = crypto.randomUUID().replaceAll("-", "").slice(0, 16);
   #places = 0;
   readonly #looks: Looks;
 
