@@ -58,7 +58,8 @@ local function limiter()
   return policies
 end
 
-local call, format, match, gmatch, tonumber = redis.call, string.format, string.match, string.gmatch, tonumber
+local call, tonumber = redis.call, tonumber
+local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub
 
 -- in ms, as text: Redis writes numbers out more slowly, and would round this one
 local function lifetime(resetAt)
@@ -67,13 +68,17 @@ end
 
 local largest = 9007199254740991
 
+local function isWhole(number)
+  return number and number >= 0 and number <= largest and number % 1 == 0
+end
+
 -- What a row says in text: its columns, without the zeros at the end. Most have one or two. Returns the text, or false
 -- for what is no row, which counts as none.
 local function fill(row, value)
   local one = tonumber(value)
   row[1], row[2], row[3], row[4], row[5] = one or 0, 0, 0, 0, 0
   if one then
-    if one >= 0 and one <= largest and one % 1 == 0 then
+    if isWhole(one) then
       return value
     end
     row[1] = 0
@@ -250,6 +255,15 @@ local function consumeEach(first, policies, plain, keys)
   return at
 end
 
+-- the numbers of a row of two columns; nothing of any other
+local function twoColumns(value)
+  local gap = find(value, " ", 1, true)
+  local two = gap and tonumber(sub(value, gap + 1))
+  if isWhole(two) then
+    return tonumber(sub(value, 1, gap - 1)), two
+  end
+end
+
 local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
 
 if verb == "consume" then
@@ -263,7 +277,7 @@ if verb == "consume" then
     local program = only.algorithm
     if plain and count == 1 and not program.open then
       -- the common call: one policy, one row each, a cost of 1; all new keys are written alike
-      local step, resetAt = program.step, program.resetAt
+      local step, resetAt, single = program.step, program.resetAt, program.single
       local row = {}
       local newValue, newExpiry
       local told = #reply
@@ -271,10 +285,28 @@ if verb == "consume" then
       for index = 1, -keys do
         local value = values[index]
         if value then
-          reply[told + index] = fill(row, value)
-          row.changed = false
-          if step(row, now, now, now, 1, only) <= now or row.changed then
-            call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only)))
+          local after, rest
+          if single then
+            local one, two = tonumber(value), 0
+            if not one then
+              one, two = twoColumns(value)
+            end
+            if one and one >= 0 and one <= largest and one % 1 == 0 then
+              after, rest = single(one, two, now, only)
+            end
+          end
+          if after then
+            reply[told + index] = value
+            local text = rest > 0 and format("%d %d", after, rest) or format("%d", after)
+            call("SET", KEYS[at + index], text, "PX", format("%d", (after - now) / 1000 + 2 + margin))
+          elseif after == false then
+            reply[told + index] = value
+          else
+            reply[told + index] = fill(row, value)
+            row.changed = false
+            if step(row, now, now, now, 1, only) <= now or row.changed then
+              call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only)))
+            end
           end
         else
           if not newValue then

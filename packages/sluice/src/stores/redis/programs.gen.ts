@@ -699,6 +699,22 @@ export const limiterScript: Script = {
     "end\n" +
     "return waits and start or clock\n" +
     "end,\n" +
+    "single = function(tat, part, now, p)\n" +
+    "if now < tat - p[5] + (part > p[6] and 1 or 0) then\n" +
+    "return nil\n" +
+    "end\n" +
+    "if tat < now then\n" +
+    "tat, part = now, 0\n" +
+    "end\n" +
+    "tat, part = tat + p[2], part + p[3]\n" +
+    "if part >= p[4] then\n" +
+    "tat, part = tat + 1, part - p[4]\n" +
+    "end\n" +
+    "if tat - p[5] + (part > p[6] and 1 or 0) > now then\n" +
+    "return false\n" +
+    "end\n" +
+    "return tat, part\n" +
+    "end,\n" +
     "amend = function(row, clock, stamp, delta, p)\n" +
     "local now = heal(row, clock, p)\n" +
     "if delta > 0 then\n" +
@@ -890,16 +906,20 @@ export const limiterScript: Script = {
     "end\n" +
     "return policies\n" +
     "end\n" +
-    "local call, format, match, gmatch, tonumber = redis.call, string.format, string.match, string.gmatch, tonumber\n" +
+    "local call, tonumber = redis.call, tonumber\n" +
+    "local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub\n" +
     "local function lifetime(resetAt)\n" +
     "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)\n" +
     "end\n" +
     "local largest = 9007199254740991\n" +
+    "local function isWhole(number)\n" +
+    "return number and number >= 0 and number <= largest and number % 1 == 0\n" +
+    "end\n" +
     "local function fill(row, value)\n" +
     "local one = tonumber(value)\n" +
     "row[1], row[2], row[3], row[4], row[5] = one or 0, 0, 0, 0, 0\n" +
     "if one then\n" +
-    "if one >= 0 and one <= largest and one % 1 == 0 then\n" +
+    "if isWhole(one) then\n" +
     "return value\n" +
     "end\n" +
     "row[1] = 0\n" +
@@ -1054,6 +1074,13 @@ export const limiterScript: Script = {
     "end\n" +
     "return at\n" +
     "end\n" +
+    "local function twoColumns(value)\n" +
+    "local gap = find(value, \" \", 1, true)\n" +
+    "local two = gap and tonumber(sub(value, gap + 1))\n" +
+    "if isWhole(two) then\n" +
+    "return tonumber(sub(value, 1, gap - 1)), two\n" +
+    "end\n" +
+    "end\n" +
     "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
     "if verb == \"consume\" then\n" +
     "local at = 0\n" +
@@ -1065,7 +1092,7 @@ export const limiterScript: Script = {
     "local plain = keys < 0\n" +
     "local program = only.algorithm\n" +
     "if plain and count == 1 and not program.open then\n" +
-    "local step, resetAt = program.step, program.resetAt\n" +
+    "local step, resetAt, single = program.step, program.resetAt, program.single\n" +
     "local row = {}\n" +
     "local newValue, newExpiry\n" +
     "local told = #reply\n" +
@@ -1073,10 +1100,28 @@ export const limiterScript: Script = {
     "for index = 1, -keys do\n" +
     "local value = values[index]\n" +
     "if value then\n" +
+    "local after, rest\n" +
+    "if single then\n" +
+    "local one, two = tonumber(value), 0\n" +
+    "if not one then\n" +
+    "one, two = twoColumns(value)\n" +
+    "end\n" +
+    "if one and one >= 0 and one <= largest and one % 1 == 0 then\n" +
+    "after, rest = single(one, two, now, only)\n" +
+    "end\n" +
+    "end\n" +
+    "if after then\n" +
+    "reply[told + index] = value\n" +
+    "local text = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
+    "call(\"SET\", KEYS[at + index], text, \"PX\", format(\"%d\", (after - now) / 1000 + 2 + margin))\n" +
+    "elseif after == false then\n" +
+    "reply[told + index] = value\n" +
+    "else\n" +
     "reply[told + index] = fill(row, value)\n" +
     "row.changed = false\n" +
     "if step(row, now, now, now, 1, only) <= now or row.changed then\n" +
     "call(\"SET\", KEYS[at + index], textOf(row), \"PX\", lifetime(resetAt(row, only)))\n" +
+    "end\n" +
     "end\n" +
     "else\n" +
     "if not newValue then\n" +
@@ -1366,5 +1411,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "92ad0380ec0ae87684e0607ff7eacd1ac8839909",
+  sha: "c8b9de68d3d41d14061c0c5d81ca94cd05f84fd8",
 };
