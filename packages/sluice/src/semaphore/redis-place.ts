@@ -30,6 +30,8 @@ export class RedisPlace implements Place, Grant {
   readonly count: number;
   /** "over" once the outcome is known. */
   state: "asking" | "waiting" | "over" | "left" = "asking";
+  /** In line: a number that grows from the first to the last. */
+  place = 0;
   token = 0;
   expiry = 0;
   provisional = false;
@@ -59,6 +61,10 @@ export class RedisPlace implements Place, Grant {
     return this.#desk.release(this);
   }
 
+  giveBack(): void {
+    this.#desk.giveBack(this);
+  }
+
   leave(): void {
     const { state } = this;
     if (state === "left") return;
@@ -73,13 +79,14 @@ export class RedisPlace implements Place, Grant {
     this.#serverTime = serverTime;
   }
 
-  /** In line. False when it was left meanwhile. */
-  wait(): boolean {
+  /** In line, at `place`. False when it was left meanwhile. */
+  wait(place: number): boolean {
     if (this.state === "left") {
       this.#desk.giveBack(this);
       return false;
     }
     this.state = "waiting";
+    this.place = place;
     const message = this.#message;
     if (message !== undefined) {
       this.#message = undefined;
@@ -94,7 +101,7 @@ export class RedisPlace implements Place, Grant {
     if (this.state !== "waiting") return;
     const { token, now, expiry } = message;
     this.extend(this.confirmed, this.#serverTime, expiry);
-    if (token === 0 || this.expiry <= this.#desk.clock.now()) this.#desk.look(this);
+    if (this.expiry <= this.#desk.clock.now()) this.#desk.look(this);
     else this.#grant(token, !this.#desk.isWhole(expiry - now));
   }
 

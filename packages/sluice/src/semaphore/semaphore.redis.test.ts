@@ -3,6 +3,15 @@ import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, it, type TestContext } from "vitest";
 import { type Server, startServer } from "../../../../scripts/servers.mjs";
+import {
+  type Call,
+  isLease,
+  Model,
+  note,
+  outcomeOf,
+  type Step,
+  stepArbitrary,
+} from "../../test/semaphore-model.js";
 import { type ClientLibrary, everyClient, type OpenClient } from "../../test/clients.js";
 import { until } from "../../test/cluster.js";
 import { soakSemaphore } from "../../test/soak/semaphore.js";
@@ -22,33 +31,62 @@ const elapsed = async (work: () => Promise<unknown>): Promise<number> => {
 interface Faults {
   /** Messages are lost. */
   deaf: boolean;
-  /** In place of sending a script with this verb. */
-  intercept: (verb: string, send: () => Promise<unknown>) => Promise<unknown>;
+  /** In place of sending a script with these verbs. */
+  intercept: (verbs: readonly string[], send: () => Promise<unknown>) => Promise<unknown>;
   /** The verbs that were sent. */
   readonly sent: string[];
+  /** How many ms it takes to subscribe, how many subscriptions are being opened, and how many are open. */
+  slowToListen: number;
+  opening: number;
+  listening: number;
+  /** In place of subscribing. */
+  refuse: (() => Promise<never>) | undefined;
 }
 
 /** The same store, on which things can go wrong. */
 function breakable(store: Store, subscribes = true): { store: Store; faults: Faults } {
-  const faults: Faults = { deaf: false, intercept: (_, send) => send(), sent: [] };
+  const faults: Faults = {
+    deaf: false,
+    intercept: (_, send) => send(),
+    sent: [],
+    slowToListen: 0,
+    opening: 0,
+    listening: 0,
+    refuse: undefined,
+  };
   const driver = storeDriver(store);
   const scripts = driver.scripts as ScriptHost;
   const broken: ScriptHost = {
     name: (limiter, part, key) => scripts.name(limiter, part, key),
-    publish: scripts.publish,
+    whenClosed: (listener) => scripts.whenClosed(listener),
     run: (script, keys, args, timeout) => {
-      faults.sent.push(String(args[0]));
-      return faults.intercept(String(args[0]), () => scripts.run(script, keys, args, timeout));
+      const verbs = ["take", "beat", "renew", "release", "inspect"].filter((verb) => args.includes(verb));
+      faults.sent.push(...verbs);
+      return faults.intercept(verbs, () => scripts.run(script, keys, args, timeout));
     },
     subscribe: subscribes
-      ? (channel, onMessage) =>
-          (scripts.subscribe as NonNullable<ScriptHost["subscribe"]>)(channel, (message) => {
-            if (!faults.deaf) onMessage(message);
-          })
+      ? async (channel, onMessage) => {
+          const subscribe = scripts.subscribe as NonNullable<ScriptHost["subscribe"]>;
+          faults.opening += 1;
+          try {
+            await sleep(faults.slowToListen);
+            if (faults.refuse) await faults.refuse();
+            const end = await subscribe(channel, (message) => {
+              if (!faults.deaf) onMessage(message);
+            });
+            faults.listening += 1;
+            return async () => {
+              await end();
+              faults.listening -= 1;
+            };
+          } finally {
+            faults.opening -= 1;
+          }
+        }
       : undefined,
   };
   const wrapped = Object.create(driver, { scripts: { value: broken } });
-  return { store: { kind: "broken", close: async () => {}, [driverOf]: wrapped } as Store, faults };
+  return { store: { kind: "broken", close: () => store.close(), [driverOf]: wrapped } as Store, faults };
 }
 
 const libraries = everyClient();
@@ -95,6 +133,63 @@ function fleetOf(open: () => Promise<OpenClient>, onTestFinished: (close: () => 
 
 const waiting = (gate: Semaphore, count: number): Promise<void> =>
   until(async () => (await gate.inspect("key")).waiting === count);
+
+/** Time passes by itself on a server: it is left out. */
+const timelessStep = stepArbitrary.filter(({ verb }) => verb !== "advance");
+
+/** The same steps in the model and on the server, from several processes, one after another. */
+async function follow(gates: readonly Semaphore[], key: string, steps: readonly Step[]): Promise<void> {
+  const model = new Model();
+  const known = new Set<Lease>();
+  let lastToken = 0;
+  const [first] = gates as [Semaphore];
+  for (const step of steps) {
+    if (step.verb === "ask") {
+      const { wait, permits, capacity, mortal } = step;
+      const controller = new AbortController();
+      const deadline = Number.POSITIVE_INFINITY;
+      const call: Call = { permits, mortal, deadline, expected: "waiting", expiry: 0, outcome: "waiting", controller };
+      model.ask(step, call, wait);
+      const gate = gates[capacity - 1] as Semaphore;
+      const options = { permits, renew: !mortal, signal: controller.signal };
+      void note(call, wait ? gate.acquire(key, options) : gate.tryAcquire(key, options));
+    } else if (step.verb !== "advance") {
+      const among = step.verb === "abort" ? model.line : model.calls.filter(({ outcome }) => isLease(outcome));
+      const call = among[step.which % Math.max(among.length, 1)];
+      if (call === undefined) continue;
+      const { expected } = call;
+      if (step.verb === "abort") {
+        call.expected = "aborted";
+        model.serve();
+        call.controller.abort(new Error("aborted"));
+      } else if (step.verb === "release") {
+        if (expected === "held") call.expected = "released";
+        model.serve();
+        expect(await (call.outcome as Lease).release()).toBe(true);
+      } else {
+        expect(await (call.outcome as Lease).renew()).toBe(expected === "held");
+      }
+    }
+    const truth = (): string => JSON.stringify(model.calls.map(outcomeOf));
+    const theory = JSON.stringify(model.calls.map(({ expected }) => expected));
+    await until(async () => {
+      const { held, waiting: left } = await first.inspect(key);
+      return held === model.out && left === model.line.length && truth() === theory;
+    }).catch(() => undefined);
+    expect(truth()).toBe(theory);
+    expect(await first.inspect(key)).toMatchObject({ held: model.out, waiting: model.line.length });
+    const fresh = model.calls.flatMap(({ outcome }) => (isLease(outcome) && !known.has(outcome) ? [outcome] : []));
+    for (const lease of fresh) {
+      expect(lease.token).toBeGreaterThan(lastToken);
+      lastToken = lease.token;
+      known.add(lease);
+    }
+  }
+  for (const { outcome, controller } of model.calls) {
+    controller.abort();
+    if (isLease(outcome)) await outcome.release();
+  }
+}
 
 describe.concurrent.each(targets)("on $name", ({ open }) => {
   const fleet = (context: TestContext): Fleet => fleetOf(() => open(ioredis), context.onTestFinished);
@@ -244,11 +339,11 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
         expect(lease.token).toBeGreaterThan(last);
         last = lease.token;
         await lease.release();
-        const key = `sluice:${name}:semaphore:{key}`;
+        const key = `sluice:${name}:%semaphore:{key}`;
         // a key lives on for a while, and not for ever
         const ttl = await client.pttl(key);
-        expect(ttl).toBeGreaterThan(60_000);
-        expect(ttl).toBeLessThan(300_000);
+        expect(ttl).toBeGreaterThan(900_000);
+        expect(ttl).toBeLessThan(2_000_000);
         expect(await client.del(key)).toBe(1);
       }
     } finally {
@@ -276,20 +371,26 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     await later[2];
   });
 
-  it("more than there are is refused at once; who waits for more than there are left learns it too", async (context) => {
+  it("more than there are is refused at once; who waits for more than there are left waits for more", async (context) => {
     const { join, store } = fleet(context);
     const shared = await store();
     const large = await join({ permits: 3, store: shared });
-    const small = await join({ permits: 2, store: shared });
+    const small = await join({ permits: 2 });
     const never = { code: "ERR_MAX_WAIT_EXCEEDED", wait: Number.POSITIVE_INFINITY };
     await expect(large.acquire("key", { permits: 4 })).rejects.toMatchObject(never);
     const held = await large.acquire("key");
     const heavy = large.acquire("key", { permits: 3 });
-    heavy.catch(() => {});
     await waiting(large, 1);
     const light = small.acquire("key");
-    await expect(heavy).rejects.toMatchObject(never);
-    expect((await light).token).toBeGreaterThan(held.token);
+    await waiting(large, 2);
+    await held.release();
+    // by the small one's word there are two: the heavy one stays where it is, through its heartbeats too
+    await sleep(5000);
+    expect(await large.inspect("key")).toEqual({ permits: 2, held: 0, waiting: 2 });
+    expect(await large.tryAcquire("key")).toBeUndefined();
+    expect((await heavy).token).toBeGreaterThan(held.token);
+    expect(await (await heavy).release()).toBe(true);
+    expect(await (await light).release()).toBe(true);
   });
 
   it("gives up after maxWait, and what is granted later is given back", async (context) => {
@@ -304,9 +405,9 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     await waiting(gate, 0);
     // the answer to the question is still on its way when patience ends: it says "yours"
     await held.release();
-    faults.intercept = async (verb, send) => {
+    faults.intercept = async (verbs, send) => {
       const reply = await send();
-      if (verb === "take") await sleep(300);
+      if (verbs.includes("take")) await sleep(300);
       return reply;
     };
     await expect(gate.acquire("key", { maxWait: 50 })).rejects.toThrow(MaxWaitExceededError);
@@ -320,9 +421,9 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     const { join, store } = fleet(context);
     const { store: watched, faults } = breakable(await store());
     const gate = await join({ permits: 1, store: watched });
-    faults.intercept = async (verb, send) => {
+    faults.intercept = async (verbs, send) => {
       const reply = await send();
-      if (verb === "take") throw new StoreError("ERR_STORE_TIMEOUT", "The reply was lost.");
+      if (verbs.includes("take")) throw new StoreError("ERR_STORE_TIMEOUT", "The reply was lost.");
       return reply;
     };
     await expect(gate.acquire("key")).rejects.toThrow(StoreError);
@@ -389,7 +490,7 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
       const { signal } = held;
       const next = gate.acquire("key");
       await waiting(gate, 1);
-      await (opened.client as Redis).del(`sluice:${name}:semaphore:{key}`);
+      await (opened.client as Redis).del(`sluice:${name}:%semaphore:{key}`);
       // the one who holds learns that nobody knows of it, the one who waits that it must ask again
       await until(() => signal.aborted);
       expect(signal.reason).toBeInstanceOf(LeaseLostError);
@@ -400,9 +501,16 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     }
   });
 
-  it("R9: a server clock that is set back by five minutes ends no lease early or late", async (context) => {
-    const { join, name } = fleet(context);
+  it.each([
+    ["five minutes", 300],
+    ["ten years", 315_576_000],
+  ])("R9: a server clock that is set back by %s ends no lease early or late, and no key late", async (_, seconds) => {
     const opened = await open(ioredis);
+    const closing: (() => Promise<void>)[] = [() => opened.close()];
+    const { join, name } = fleetOf(
+      () => open(ioredis),
+      (close) => closing.push(close),
+    );
     try {
       const client = opened.client as Redis;
       const gate = await join({ permits: 2, lease: 1500 });
@@ -410,25 +518,139 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
       const mortal = await gate.acquire("key", { renew: false });
       const next = gate.acquire("key");
       await waiting(gate, 1);
-      // the same state as if the clock had been five minutes ahead until now
-      const key = `sluice:${name}:semaphore:{key}`;
-      const ahead = (text: string): string => String(BigInt(text) + 300_000_000n);
+      // the same state as if the clock had been so far ahead until now
+      const key = `sluice:${name}:%semaphore:{key}`;
+      const ahead = (text: string): string => String(BigInt(text) + BigInt(seconds) * 1_000_000n);
       const moved = Object.entries(await client.hgetall(key)).map(([field, text]) => {
-        const moments = field === "state" ? [0, 1, 7, 8] : field.startsWith("p:") ? [] : [0];
+        const moments = field === "state" ? [0, 1, 7, 8] : field.startsWith("w:") ? [] : [0];
         const words = text.split(" ").map((word, index) => (moments.includes(index) ? ahead(word) : word));
         return [field, words.join(" ")] as const;
       });
       // all at once: half of it would be a state that no clock leaves behind
       await client.hset(key, Object.fromEntries(moved));
+      await client.pexpire(key, 1000 * seconds + 1_000_000);
+      expect(await gate.inspect("key")).toEqual({ permits: 2, held: 2, waiting: 1 });
       const time = await elapsed(async () => expect((await next).token).toBeGreaterThan(mortal.token));
       expect(time).toBeLessThan(3000);
       expect(await mortal.release()).toBe(false);
       await sleep(1600);
       expect(renewed.signal.aborted).toBe(false);
       expect(await renewed.release()).toBe(true);
+      expect(await client.pttl(key)).toBeLessThan(2_000_000);
     } finally {
-      await opened.close();
+      await Promise.all(closing.map((close) => close()));
     }
+  });
+
+  it("a second close resolves no sooner than the first", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    let answered = false;
+    faults.intercept = async (_, send) => {
+      const reply = await send();
+      await sleep(200);
+      answered = true;
+      return reply;
+    };
+    const outcome = Promise.allSettled([gate.acquire("key")]);
+    const closes = [gate.close(), gate.close()];
+    await closes[1];
+    expect(answered).toBe(true);
+    await closes[0];
+    expect(await outcome).toMatchObject([{ reason: expect.any(ClosedError) }]);
+  });
+
+  it("when the store is closed, those who wait learn it at once, and nothing is left that listens", async (context) => {
+    const { join, store } = fleet(context);
+    const opened = await open(ioredis);
+    const own = redisStore(opened.client);
+    const { store: watched, faults } = breakable(own);
+    const gate = await join({ permits: 1, store: watched });
+    const other = await join({ permits: 1, store: await store() });
+    await other.acquire("key");
+    const outcomes = Promise.allSettled([gate.acquire("key"), gate.acquire("key", { maxWait: "1m" })]);
+    await until(() => faults.listening === 1 && faults.sent.includes("beat"));
+    const time = await elapsed(async () => {
+      await watched.close();
+      for (const outcome of await outcomes) expect(outcome).toMatchObject({ reason: expect.any(ClosedError) });
+    });
+    expect(time).toBeLessThan(2000);
+    expect(faults.listening).toBe(0);
+    await opened.close();
+  });
+
+  it("close waits for a subscription that is being opened, and ends it", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    await gate.acquire("key");
+    const outcome = Promise.allSettled([gate.acquire("key")]);
+    faults.slowToListen = 300;
+    await until(() => faults.opening === 1);
+    await gate.close();
+    expect([faults.opening, faults.listening]).toEqual([0, 0]);
+    expect(await outcome).toMatchObject([{ reason: expect.any(ClosedError) }]);
+  });
+
+  it("S7: many who wait say so all at once, however long each answer takes", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const held = await gate.acquire("key");
+    const controller = new AbortController();
+    const line = Array.from({ length: 1500 }, () => gate.acquire("key", { signal: controller.signal }));
+    const outcomes = Promise.allSettled(line);
+    await waiting(gate, 1500);
+    let together = 0;
+    let most = 0;
+    faults.intercept = async (verbs, send) => {
+      if (!verbs.includes("beat")) return send();
+      together += 1;
+      most = Math.max(most, together);
+      await sleep(700);
+      together -= 1;
+      return send();
+    };
+    // longer than a place lasts that nobody speaks for
+    await sleep(11_000);
+    expect(most).toBeGreaterThanOrEqual(15);
+    expect(await gate.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 1500 });
+    controller.abort(new Error("enough"));
+    await outcomes;
+    expect(await held.release()).toBe(true);
+  });
+
+  it("a grant whose answer was lost is found by those in line", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const held = await gate.acquire("key");
+    const next = gate.acquire("key");
+    await waiting(gate, 1);
+    await until(() => faults.sent.includes("beat"));
+    faults.intercept = async (verbs, send) => {
+      const reply = await send();
+      if (verbs.includes("release")) throw new StoreError("ERR_STORE_TIMEOUT", "The reply was lost.");
+      return reply;
+    };
+    await expect(held.release()).rejects.toThrow(StoreError);
+    expect(await elapsed(() => next)).toBeLessThan(1500);
+    faults.intercept = (_, send) => send();
+    expect(await held.release()).toBe(true);
+    expect(await (await next).release()).toBe(true);
+  });
+
+  it("S1 to S9: holds what the model holds, after every step", async (context) => {
+    const { join } = fleet(context);
+    const gates = await Promise.all([1, 2, 3, 4].map((permits) => join({ permits, lease: "1m" })));
+    let round = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(timelessStep, { minLength: 10, maxLength: 30 }), (steps) =>
+        follow(gates, `key ${round++}`, steps),
+      ),
+      { numRuns: 8, seed: 4 },
+    );
   });
 
   it("close rejects those who wait, and leaves leases renewed and to be released", async (context) => {
@@ -490,6 +712,11 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
   });
   const fleet = (context: TestContext): Fleet => fleetOf(() => ioredis.open(own.url), context.onTestFinished);
 
+  const commands = async (): Promise<number> => {
+    const stats = (await admin.info("commandstats")).matchAll(/calls=(\d+)/g);
+    return Array.from(stats, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
+  };
+
   it("fifty who wait for ten keys cost one subscription, and fewer than 100 commands a second", async (context) => {
     const { join } = fleet(context);
     const gate = await join({ permits: 1, lease: "30s" });
@@ -499,10 +726,6 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
     const outcomes = Promise.allSettled(line);
     await until(async () => (await gate.inspect("key 9")).waiting === 5);
     await sleep(1000);
-    const commands = async (): Promise<number> => {
-      const stats = (await admin.info("commandstats")).matchAll(/calls=(\d+)/g);
-      return Array.from(stats, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
-    };
     const before = await commands();
     await sleep(5000);
     const each = ((await commands()) - before) / 5;
@@ -515,6 +738,59 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
     for (const { status } of await outcomes) expect(status).toBe("rejected");
     await until(async () => (await admin.pubsub("CHANNELS")).length === 0);
     for (const lease of held) expect(await lease.release()).toBe(true);
+  });
+
+  it.each([
+    ["5 processes, ten each, for a lease of 500 ms", 5, 10, 500],
+    ["50 processes, one each, for a lease of a second", 50, 1, 1000],
+  ])("fifty who wait cost fewer than 100 commands a second, also in %s", async (_, processes, each, lease) => {
+    const closing: (() => Promise<void>)[] = [];
+    const { join } = fleetOf(
+      () => ioredis.open(own.url),
+      (close) => closing.push(close),
+    );
+    try {
+      const gates = await Promise.all(Array.from({ length: processes }, () => join({ permits: 1, lease })));
+      const [first] = gates as [Semaphore];
+      const held = await first.acquire("key");
+      const line = gates.flatMap((gate) => Array.from({ length: each }, () => gate.acquire("key")));
+      const outcomes = Promise.allSettled(line);
+      await waiting(first, 50);
+      await sleep(1500);
+      const before = await commands();
+      await sleep(8000);
+      const rate = ((await commands()) - before) / 8;
+      expect(rate).toBeGreaterThan(1);
+      expect(rate).toBeLessThan(100);
+      await held.release();
+      await Promise.all(closing.splice(0).map((close) => close()));
+      await outcomes;
+    } finally {
+      await Promise.all(closing.map((close) => close()));
+    }
+  });
+
+  it("a user who may not subscribe is told once, and tries less and less often", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const held = await gate.acquire("key");
+    let attempts = 0;
+    faults.refuse = async () => {
+      attempts += 1;
+      throw new Error("NOPERM No permissions to access a channel");
+    };
+    const warned: string[] = [];
+    const listen = (warning: Error): void => void warned.push(warning.message);
+    process.on("warning", listen);
+    context.onTestFinished(() => void process.off("warning", listen));
+    const next = gate.acquire("key");
+    await sleep(8000);
+    expect(attempts).toBeGreaterThan(1);
+    expect(attempts).toBeLessThanOrEqual(4);
+    expect(warned.filter((message) => message.includes("may not subscribe"))).toHaveLength(1);
+    await held.release();
+    await (await next).release();
   });
 
   it("a short outage loses no lease, a long one loses it in time, and nothing needs a restart", async (context) => {
@@ -595,14 +871,15 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
     const time = await elapsed(() => living.acquire("key", { maxWait: "10s" }));
     expect(time).toBeLessThan(10_000);
     expect(held.signal.aborted).toBe(true);
-    await expect(held.release()).rejects.toThrow(StoreError);
+    // that it was lost is known here: no store is needed to say so
+    expect(await held.release()).toBe(false);
     await held[Symbol.asyncDispose]();
   });
 
   it("three processes that are killed, stopped and cut off never hold more than there is, and leave every permit free", async () => {
     const report = await soakSemaphore(own.url, 6);
     expect(report.violations).toEqual([]);
-    expect(report.grants).toBeGreaterThan(20);
+    expect(report.grants).toBeGreaterThan(100);
     expect(report.kills + report.pauses + report.cuts).toBeGreaterThan(2);
   }, 60_000);
 });

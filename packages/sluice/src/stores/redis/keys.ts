@@ -17,6 +17,11 @@ export function keyStart(prefix: string, limiter: string, part: string): string 
   return `${outer(prefix, /[%{}]/g)}:${outer(limiter, /[%{}:]/g)}:${outer(part, /[%{}:]/g)}:{`;
 }
 
+/** A key of other programs than limiters: `<prefix>:<name>:%<part>:{<key>}`. No policy's name is ever escaped to `%<part>`. */
+export function programKey(prefix: string, name: string, part: string, key: string): string {
+  return `${outer(prefix, /[%{}]/g)}:${outer(name, /[%{}:]/g)}:%${part}:{${inner(key)}}`;
+}
+
 /** The user's part of a key. Malformed UTF-16 has no UTF-8 form of its own, so it would share a key: a RangeError. */
 export function inner(key: string): string {
   if (key.length <= longestKey && !/[^\x20-\x24\x26-\x7a\x7c]/.test(key)) return key;

@@ -23,7 +23,7 @@ import { Batcher } from "./batch.js";
 import { connect, type RedisConnection } from "./clients.js";
 import { Denials } from "./denials.js";
 import { type Grant, RedisGate, type Station } from "./gate.js";
-import { inner, keyName, slotOf } from "./keys.js";
+import { inner, programKey, slotOf } from "./keys.js";
 import { Link } from "./link.js";
 import { Lots } from "./lots.js";
 import { limiterScript } from "./programs.gen.js";
@@ -113,6 +113,8 @@ class RedisDriver implements Driver {
   readonly scripts: ScriptHost;
   readonly #station: Station;
   readonly #gates: Registry<RedisGate>;
+  /** What else ends with the store. */
+  readonly #endings: (() => Promise<void>)[] = [];
 
   constructor(
     connection: RedisConnection,
@@ -128,7 +130,7 @@ class RedisDriver implements Driver {
     this.alarms = new Alarms(exact);
     this.#station = { link, script: limiterScript, batcher, prefix, now, denials, lots };
     this.#gates = new Registry((policies, limiter) => new RedisGate(this, this.#station, limiter, policies));
-    this.scripts = scriptHost(link, prefix);
+    this.scripts = scriptHost(link, prefix, this.#endings);
   }
 
   open(limiter: string, policies: readonly Policy[]): Gate {
@@ -181,6 +183,7 @@ class RedisDriver implements Driver {
     await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave(leaveTimeout)));
     this.#station.batcher.finish();
     this.#station.link.close();
+    await Promise.all(this.#endings.map((end) => end()));
   }
 }
 
@@ -261,10 +264,10 @@ function ticketFor(grants: readonly (Grant & { readonly gate: RedisGate })[], ti
   };
 }
 
-function scriptHost(link: Link, prefix: string): ScriptHost {
+function scriptHost(link: Link, prefix: string, endings: (() => Promise<void>)[]): ScriptHost {
   const { subscribe } = link.connection;
   return {
-    name: (limiter, part, key) => keyName(prefix, limiter, part, key),
+    name: (name, part, key) => programKey(prefix, name, part, key),
     run: (script: Script, keys, args, timeout) =>
       withDeadline(
         link.run(script, keys, args, keys[0] as string),
@@ -273,6 +276,6 @@ function scriptHost(link: Link, prefix: string): ScriptHost {
         () => link.late(),
       ),
     subscribe,
-    publish: "PUBLISH",
+    whenClosed: (listener) => void endings.push(listener),
   };
 }
