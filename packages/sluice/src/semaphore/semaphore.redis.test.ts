@@ -3,17 +3,9 @@ import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, it, type TestContext } from "vitest";
 import { type Server, startServer } from "../../../../scripts/servers.mjs";
-import {
-  type Call,
-  isLease,
-  Model,
-  note,
-  outcomeOf,
-  type Step,
-  stepArbitrary,
-} from "../../test/semaphore-model.js";
 import { type ClientLibrary, everyClient, type OpenClient } from "../../test/clients.js";
 import { until } from "../../test/cluster.js";
+import { type Call, isLease, Model, note, outcomeOf, type Step, stepArbitrary } from "../../test/semaphore-model.js";
 import { soakSemaphore } from "../../test/soak/semaphore.js";
 import { ClosedError, LeaseLostError, MaxWaitExceededError, StoreError } from "../core/errors.js";
 import { driverOf, type ScriptHost, type Store, storeDriver } from "../core/store.js";
@@ -60,7 +52,7 @@ function breakable(store: Store, subscribes = true): { store: Store; faults: Fau
     name: (limiter, part, key) => scripts.name(limiter, part, key),
     whenClosed: (listener) => scripts.whenClosed(listener),
     run: (script, keys, args, timeout) => {
-      const verbs = ["take", "beat", "renew", "release", "inspect"].filter((verb) => args.includes(verb));
+      const verbs = ["take", "beat", "renew", "release", "pass", "inspect"].filter((verb) => args.includes(verb));
       faults.sent.push(...verbs);
       return faults.intercept(verbs, () => scripts.run(script, keys, args, timeout));
     },
@@ -279,8 +271,9 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
   it("regression 7: a holder that died gives its permit back within one lease, under steady traffic", async (context) => {
     const { join } = fleet(context);
     const gate = await join({ permits: 2, lease: 1000 });
-    const dead = await gate.acquire("key", { renew: false });
+    // before the question: the answer may come late, and the lease does not wait for it
     const died = performance.now();
+    const dead = await gate.acquire("key", { renew: false });
     let both = 0;
     while (both === 0 && performance.now() - died < 5000) {
       const one = await gate.acquire("key");
@@ -290,7 +283,7 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
       await one.release();
     }
     expect(both).toBeGreaterThan(900);
-    expect(both).toBeLessThan(2000);
+    expect(both).toBeLessThan(2500);
     expect(dead.signal.aborted).toBe(true);
   });
 
@@ -641,6 +634,105 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     expect(await (await next).release()).toBe(true);
   });
 
+  it("hands over within a process to whom the server promised it, before it answers", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const other = await join({ permits: 1 });
+    const held = await other.acquire("key");
+    const line = Array.from({ length: 3 }, () => gate.acquire("key"));
+    await waiting(other, 3);
+    const behind = other.acquire("key");
+    await waiting(other, 4);
+    await until(() => faults.listening === 1);
+    await held.release();
+    const first = (await line[0]) as Lease;
+    let send = (): void => {};
+    const silence = new Promise<void>((resolve) => {
+      send = resolve;
+    });
+    faults.intercept = async (verbs, run) => {
+      if (verbs.includes("pass")) await silence;
+      return run();
+    };
+    const released = first.release();
+    const second = (await line[1]) as Lease;
+    expect(second.token).toBeGreaterThan(first.token);
+    expect(await other.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 3 });
+    send();
+    expect(await released).toBe(true);
+    expect(await other.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 2 });
+    expect(await second.renew()).toBe(true);
+    expect(await second.release()).toBe(true);
+    const third = (await line[2]) as Lease;
+    expect(third.token).toBeGreaterThan(second.token);
+    expect(await third.release()).toBe(true);
+    expect((await behind).token).toBeGreaterThan(third.token);
+    expect(await (await behind).release()).toBe(true);
+    expect(await other.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+  });
+
+  it.each(["is lost before the server hears of it", "is lost after the server has heard of it"])(
+    "S1, S3: a hand-over within a process whose message %s gives nothing back while it is held",
+    async (when) => {
+      const closing: (() => Promise<void>)[] = [];
+      const { join, store } = fleetOf(
+        () => open(ioredis),
+        (close) => closing.push(close),
+      );
+      try {
+        const { store: watched, faults } = breakable(await store());
+        const gate = await join({ permits: 1, store: watched });
+        const other = await join({ permits: 1 });
+        const held = await other.acquire("key");
+        const line = Array.from({ length: 3 }, () => gate.acquire("key"));
+        await waiting(other, 3);
+        await until(() => faults.listening === 1);
+        await held.release();
+        const first = (await line[0]) as Lease;
+        const lost = new StoreError("ERR_STORE_TIMEOUT", "Lost.");
+        faults.intercept = async (_, run) => {
+          if (when.includes("after")) await run();
+          throw lost;
+        };
+        await expect(first.release()).rejects.toThrow(StoreError);
+        const second = (await line[1]) as Lease;
+        faults.intercept = (_, run) => run();
+        // told again, it gives back nothing that the second holds
+        await first.release();
+        expect(await other.tryAcquire("key")).toBeUndefined();
+        expect(await other.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 1 });
+        expect(await second.renew()).toBe(true);
+        expect(await second.release()).toBe(true);
+        expect(await ((await line[2]) as Lease).release()).toBe(true);
+        expect(await other.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+      } finally {
+        await Promise.all(closing.map((close) => close()));
+      }
+    },
+  );
+
+  it("S8: fewer permits take back what was promised, in every process", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const large = await join({ permits: 3, store: watched });
+    const small = await join({ permits: 1 });
+    const held = await small.acquire("key");
+    const line = Array.from({ length: 6 }, () => large.acquire("key"));
+    await until(async () => (await small.inspect("key")).held === 3);
+    await until(() => faults.listening === 1);
+    await waiting(small, 4);
+    await held.release();
+    const first = await Promise.all(line.slice(0, 3));
+    expect(await small.tryAcquire("key")).toBeUndefined();
+    await sleep(500);
+    for (const lease of first.slice(0, 2)) expect(await lease.release()).toBe(true);
+    expect(await small.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 3 });
+    expect(await first[2]?.release()).toBe(true);
+    for (const next of line.slice(3)) expect(await (await next).release()).toBe(true);
+    expect(await small.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+  });
+
   it("S1 to S9: holds what the model holds, after every step", async (context) => {
     const { join } = fleet(context);
     const gates = await Promise.all([1, 2, 3, 4].map((permits) => join({ permits, lease: "1m" })));
@@ -879,7 +971,7 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
   it("three processes that are killed, stopped and cut off never hold more than there is, and leave every permit free", async () => {
     const report = await soakSemaphore(own.url, 6);
     expect(report.violations).toEqual([]);
-    expect(report.grants).toBeGreaterThan(100);
+    expect(report.grants).toBeGreaterThan(40);
     expect(report.kills + report.pauses + report.cuts).toBeGreaterThan(2);
   }, 60_000);
 });
