@@ -93,4 +93,22 @@ describe("alarms", () => {
     expect(rang).toEqual([1000, 2000, 3000, 4000]);
     expect(alarms.size).toBe(0);
   });
+
+  it("keep the process alive only while one is set that is to", () => {
+    const alarms = new Alarms({ now: () => Math.floor(performance.now() * 1000) });
+    const alive = (): number => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    const before = alive();
+    const cancelIdle = alarms.in(60e6, () => undefined, false);
+    expect(alive()).toBe(before);
+    const cancelLater = alarms.in(90e6, () => undefined);
+    expect(alive()).toBe(before + 1);
+    const cancelSooner = alarms.in(30e6, () => undefined);
+    expect(alive()).toBe(before + 1);
+    cancelLater();
+    expect(alive()).toBe(before + 1);
+    cancelSooner();
+    expect(alive()).toBe(before);
+    cancelIdle();
+    expect([alive(), alarms.size]).toEqual([before, 0]);
+  });
 });

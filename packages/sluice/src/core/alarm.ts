@@ -4,14 +4,13 @@ import { type Clock, type MovableClock, onMove } from "./clock.js";
 export const longestTimer: number = 2 ** 31 - 1;
 
 /** One call that waits for its moment. */
-interface Alarm {
+interface Entry {
   /** µs on the clock. */
   readonly at: number;
   readonly ring: () => void;
-}
-
-interface Entry extends Alarm {
   readonly order: number;
+  /** Whether it keeps the process alive. */
+  readonly holds: boolean;
   /** Where it stands in the heap; -1 once it rang or was cancelled. */
   place: number;
 }
@@ -25,7 +24,9 @@ export class Alarms {
   readonly #clock: Clock;
   readonly #heap: Entry[] = [];
   #order = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How many keep the process alive. */
+  #holding = 0;
+  #timer: (ReturnType<typeof setTimeout> & { ref?: () => void; unref?: () => void }) | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
   #unwatch: (() => void) | undefined;
 
@@ -38,11 +39,15 @@ export class Alarms {
     return this.#heap.length;
   }
 
-  /** Rings `ring` once the clock shows `at`. Returns the function that cancels it. */
-  set(at: number, ring: () => void): () => void {
-    const entry: Entry = { at, ring, order: this.#order++, place: this.#heap.length };
+  /**
+   * Rings `ring` once the clock shows `at`. Returns the function that cancels it. With `holds` false it keeps no process
+   * alive, where the platform has such timers.
+   */
+  set(at: number, ring: () => void, holds = true): () => void {
+    const entry: Entry = { at, ring, order: this.#order++, holds, place: this.#heap.length };
     this.#heap.push(entry);
     this.#up(entry);
+    if (holds && this.#holding++ === 0) this.#timer?.ref?.();
     if (entry.place === 0) this.#arm();
     return () => {
       if (entry.place < 0) return;
@@ -52,8 +57,8 @@ export class Alarms {
   }
 
   /** Rings `ring` in `delay` µs, as `set`. */
-  in(delay: number, ring: () => void): () => void {
-    return this.set(this.#clock.now() + delay, ring);
+  in(delay: number, ring: () => void, holds = true): () => void {
+    return this.set(this.#clock.now() + delay, ring, holds);
   }
 
   /** Rings what is due; its timer may be late, when the event loop was busy. */
@@ -89,6 +94,7 @@ export class Alarms {
       },
       Math.min(delay, longestTimer),
     );
+    if (this.#holding === 0) this.#timer.unref?.();
   }
 
   #disarm(): void {
@@ -109,6 +115,7 @@ export class Alarms {
       this.#down(last);
     }
     entry.place = -1;
+    if (entry.holds && --this.#holding === 0) this.#timer?.unref?.();
   }
 
   #up(entry: Entry): void {

@@ -86,12 +86,13 @@ export class MaxWaitExceededError extends SluiceError {
   /** ms */
   readonly maxWait: number;
 
-  constructor(wait: number, maxWait: number) {
+  constructor(wait: number, maxWait: number, message?: string) {
     super(
       "ERR_MAX_WAIT_EXCEEDED",
-      wait === Number.POSITIVE_INFINITY
-        ? "Waiting would never help: more was asked than can ever be there at once."
-        : `The turn is ${wait} ms away, further than the ${maxWait} ms that the caller would wait.`,
+      message ??
+        (wait === Number.POSITIVE_INFINITY
+          ? "Waiting would never help: more was asked than can ever be there at once."
+          : `The turn is ${wait} ms away, further than the ${maxWait} ms that the caller would wait.`),
     );
     this.wait = wait;
     this.maxWait = maxWait;

@@ -22,8 +22,8 @@ export interface Script {
 
 /** What a store on a server offers beyond rate limits: programs of others run there, and messages between processes. */
 export interface ScriptHost {
-  /** The full name of a key: `<prefix>:<limiter>:<part>:{<key>}`, escaped, so that keys of one `key` share a slot. */
-  name(limiter: string, part: string, key: string): string;
+  /** The full name of a key: `<prefix>:<name>:%<part>:{<key>}`, escaped, so that keys of one `key` share a slot. No policy's key has such a name. */
+  name(name: string, part: string, key: string): string;
   /**
    * Runs the script once: by its hash, and as a whole when the server does not know it. All keys share a slot. Rejects
    * with `StoreError` when the server errs or does not answer within `timeout` ms; whether it ran is unknown then.
@@ -36,6 +36,8 @@ export interface ScriptHost {
   readonly subscribe:
     | ((channel: string, onMessage: (message: string) => void) => Promise<() => Promise<void>>)
     | undefined;
+  /** Calls `listener` when the store is closed, which waits for it. */
+  whenClosed(listener: () => Promise<void>): void;
 }
 
 /** What a store does for limiters. A value when it can answer at once, else a promise. */

@@ -26,6 +26,11 @@ export function wholeNumber(
   return value;
 }
 
+/** A whole number, or `Infinity` for no bound. */
+export function countOrInfinity(value: unknown, what: string, least: number): number {
+  return value === Number.POSITIVE_INFINITY ? value : wholeNumber(value, what, "ERR_INVALID_LIMIT", least);
+}
+
 /** The cost of a call: 1 unless the caller says otherwise. */
 export function costOf(options: { readonly cost?: number | undefined } | undefined): number {
   const cost = options?.cost;

@@ -1,6 +1,6 @@
 import { type Duration, micros } from "../core/duration.js";
 import { type ErrorCode, rangeError, show, typeError } from "../core/errors.js";
-import { checkFunction, checkOptions, checkSignal, wholeNumber } from "../core/validate.js";
+import { checkFunction, checkOptions, checkSignal, countOrInfinity } from "../core/validate.js";
 import { type Backoff, type Jitter, jitters } from "./backoff.js";
 import type { Budget } from "./budget.js";
 import { retryAfterOf } from "./retry-after.js";
@@ -85,7 +85,7 @@ export function planOf(options: RetryOptions): RetryPlan {
   checkSignal(signal);
   if (onRetry !== undefined) checkFunction(onRetry, "onRetry");
   return {
-    retries: retries === Number.POSITIVE_INFINITY ? retries : wholeNumber(retries, "retries", "ERR_INVALID_LIMIT", 0),
+    retries: countOrInfinity(retries, "retries", 0),
     backoff: {
       base: micros(backoff, "backoff", 0),
       factor: realNumber(factor, "factor", 1, Number.MAX_VALUE),
@@ -101,7 +101,16 @@ export function planOf(options: RetryOptions): RetryPlan {
 }
 
 function testOf(when: NonNullable<RetryOptions["when"]>): RetryPlan["shouldRetry"] {
-  if (typeof when === "function") return when;
+  if (typeof when === "function") {
+    // of classes it cannot be written, of functions it can
+    if (Object.getOwnPropertyDescriptor(when, "prototype")?.writable === false) {
+      throw typeError(
+        "ERR_INVALID_ARGUMENT",
+        `Expected when to be a function or a list of classes, got a class: write [${when.name}].`,
+      );
+    }
+    return when;
+  }
   if (!Array.isArray(when)) {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected when to be a function or a list of classes, got ${show(when)}.`);
   }

@@ -17,6 +17,9 @@ export function retryAfterOf(error: unknown): number | undefined {
   return retryAfterIn(response?.headers) ?? retryAfterIn(headers);
 }
 
+/** Seconds that a field can ask for: a day. Only this library's own errors can say `Infinity`, that no retry can help. */
+const longestField = 86_400;
+
 /** In a `Headers` object, or in a plain one under a name of any case. */
 function retryAfterIn(headers: unknown): number | undefined {
   if (typeof headers !== "object" || headers === null) return undefined;
@@ -27,7 +30,7 @@ function retryAfterIn(headers: unknown): number | undefined {
 
 function parse(value: unknown): number | undefined {
   const text = String(Array.isArray(value) ? value[0] : value).trim();
-  if (/^\d+$/.test(text)) return Number(text) * 1000;
+  if (/^\d+$/.test(text)) return Math.min(Number(text), longestField) * 1000;
   const date = dateOf(text);
   return date === undefined ? undefined : Math.max(0, date - Date.now());
 }

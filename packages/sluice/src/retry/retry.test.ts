@@ -296,6 +296,24 @@ describe("law R2", () => {
     }
   });
 
+  it("also while an async onRetry goes on, whose failure is nobody's then", async () => {
+    const controller = new AbortController();
+    let fail: (error: unknown) => void = () => undefined;
+    // what callers pass though the type says that nothing comes back
+    const onRetry: () => unknown = () => new Promise((_, reject) => (fail = reject));
+    const { wrap } = manual({ retries: 3, signal: controller.signal, onRetry });
+    const call = failing("again");
+    const outcome = outcomeOf(wrap(call)());
+    await turn();
+    expect(outcome.settled).toBe(false);
+    controller.abort("enough");
+    await turn();
+    expect(outcome).toMatchObject({ settled: true, error: "enough" });
+    fail(new Error("too late"));
+    await turn();
+    expect(call).toHaveBeenCalledTimes(1);
+  });
+
   it("leaves no timer behind", async () => {
     vi.useFakeTimers();
     const controller = new AbortController();
@@ -483,6 +501,8 @@ describe("options", () => {
     [{ retries: 1, jitter: "some" }, TypeError, "ERR_INVALID_ARGUMENT", "jitter"],
     [{ retries: 1, jitter: "toString" }, TypeError, "ERR_INVALID_ARGUMENT", "jitter"],
     [{ retries: 1, when: "always" }, TypeError, "ERR_INVALID_ARGUMENT", "when"],
+    [{ retries: 1, when: TypeError }, TypeError, "ERR_INVALID_ARGUMENT", "when"],
+    [{ retries: 1, when: class Broken extends Error {} }, TypeError, "ERR_INVALID_ARGUMENT", "when"],
     [{ retries: 1, when: 5 }, TypeError, "ERR_INVALID_ARGUMENT", "when"],
     [{ retries: 1, when: [Error, "Error"] }, TypeError, "ERR_INVALID_ARGUMENT", "every class in when"],
     [{ retries: 1, retryAfter: 5 }, TypeError, "ERR_INVALID_ARGUMENT", "retryAfter"],

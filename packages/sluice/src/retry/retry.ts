@@ -61,8 +61,11 @@ export function retryIn<A extends unknown[]>({ clock, random }: Surroundings, op
         if (attempt > retries) throw new RetryLimitReachedError(attempt, error);
         if (allowance?.spend() === false) throw error;
         const delay = Math.max(asked, nextDelay());
-        // awaited, so that the rejection of an async one is somebody's
-        if (onRetry !== undefined) await Promise.resolve(onRetry({ error, attempt, delay: milliseconds(delay) }));
+        if (onRetry !== undefined) {
+          // awaited, so that the rejection of an async one is somebody's
+          const told = async (): Promise<void> => onRetry({ error, attempt, delay: milliseconds(delay) });
+          await unlessAborted(signal, (resolve, reject) => void told().then(resolve, reject));
+        }
         await unlessAborted(signal, (resolve) => alarms.in(delay, resolve));
       }
     }

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.js";
 import { LeaseLostError, show } from "../core/errors.js";
 import type { Grant, Permits } from "./permits.js";
+import { retryDelay } from "./timers.js";
 
 /** Permits that are out: held until they are released, or until the lease is lost. */
 export interface Lease extends AsyncDisposable {
@@ -10,17 +11,18 @@ export interface Lease extends AsyncDisposable {
   readonly token: number;
   /** Aborts with `LeaseLostError` when the lease is lost or can no longer be confirmed in time. */
   readonly signal: AbortSignal;
-  /** Holds on for a whole lease from now. False when the lease was lost already. Rejects with `StoreError` when the store failed. */
+  /**
+   * Holds on for a whole lease from now. False when the lease was lost already, or once its release was asked for. Rejects
+   * with `StoreError` when the store failed.
+   */
   renew(): Promise<boolean>;
   /**
    * Idempotent: repeats its first answer. False when the lease was lost before: then nothing is given back twice. Rejects
-   * with `StoreError` when the store failed, and may be called again then; the permits run out by their lease in any case.
+   * with `StoreError` when the store failed, and may be called again then; the lease is not renewed any more, so that the
+   * permits are back when it ends in any case.
    */
   release(): Promise<boolean>;
 }
-
-/** µs until a renewal that failed is tried again. */
-const retryDelay = 1_000_000;
 
 /** A lease that renews itself at a third of what is left of it, and says when it could not. */
 export class HeldLease implements Lease {
@@ -34,6 +36,8 @@ export class HeldLease implements Lease {
   #asking = false;
   #lost: LeaseLostError | undefined;
   #answer: Promise<boolean> | undefined;
+  /** True once a release was asked for: from then on nothing is renewed, whatever becomes of it. */
+  #giving = false;
   /** True once a release may have happened without our knowing. */
   #unsure = false;
   #controller: AbortController | undefined;
@@ -60,9 +64,9 @@ export class HeldLease implements Lease {
   }
 
   async renew(): Promise<boolean> {
-    if (this.#ended() || this.#runOut()) return false;
+    if (this.#giving || this.#runOut()) return false;
     const held = await this.#grant.renew();
-    if (this.#ended()) return false;
+    if (this.#giving || this.#lost !== undefined) return false;
     if (!held) this.#lose();
     else if (this.#cancelAlarm !== undefined) this.#watch();
     return held;
@@ -73,10 +77,12 @@ export class HeldLease implements Lease {
     return this.#answer;
   }
 
-  /** Releases at the end of a scope: at once where the store can. A store that fails then fails nobody: the lease runs out. */
+  /** Releases at the end of a scope: at once where the store can. A store that fails then fails nobody: it is asked again meanwhile. */
   end(): Promise<unknown> | undefined {
-    if (this.#answer !== undefined) return this.#answer.catch(ignore);
-    if (this.#grant.expiry !== Number.POSITIVE_INFINITY) return this.release().catch(ignore);
+    if (this.#answer !== undefined || this.#grant.expiry !== Number.POSITIVE_INFINITY) {
+      return this.release().catch(() => this.#grant.giveBack());
+    }
+    this.#giving = true;
     this.#answer = Promise.resolve(this.#grant.release());
     return undefined;
   }
@@ -86,11 +92,16 @@ export class HeldLease implements Lease {
   }
 
   async #release(): Promise<boolean> {
-    const lost = this.#runOut();
-    this.#cancelAlarm?.();
+    this.#giving = true;
+    if (this.#runOut()) {
+      // that is known here, whatever the store says; it may hold on to it a moment longer
+      this.#grant.giveBack();
+      return false;
+    }
     try {
       const held = (await this.#grant.release()) || (this.#unsure && this.#clock.now() < this.#grant.expiry);
-      return held && !lost;
+      this.#cancelAlarm?.();
+      return held && this.#lost === undefined;
     } catch (error) {
       this.#answer = undefined;
       this.#unsure = true;
@@ -103,12 +114,12 @@ export class HeldLease implements Lease {
   }
 
   #mustRenew(): boolean {
-    return this.#renews || this.#grant.provisional;
+    return (this.#renews || this.#grant.provisional) && !this.#giving;
   }
 
   #lose(): void {
-    if (this.#ended()) return;
     this.#cancelAlarm?.();
+    if (this.#lost !== undefined) return;
     this.#lost = new LeaseLostError(`The lease on ${show(this.key)} was lost: it was not confirmed before it ran out.`);
     this.#controller?.abort(this.#lost);
   }
@@ -125,18 +136,18 @@ export class HeldLease implements Lease {
     const left = this.#grant.expiry - this.#clock.now();
     if (left <= 0) this.#lose();
     else if (!this.#mustRenew() || this.#asking) this.#set(left, () => this.#watch());
-    else this.#set(Math.min(left, most, Math.max(left / 3, 10_000)), () => this.#attempt());
+    else this.#set(Math.min(left, most, Math.max(left / 3, 1000)), () => this.#attempt());
   }
 
   #set(delay: number, ring: () => void): void {
-    if (delay !== Number.POSITIVE_INFINITY) this.#cancelAlarm = this.#alarms.in(delay, ring);
+    if (delay !== Number.POSITIVE_INFINITY) this.#cancelAlarm = this.#alarms.in(delay, ring, false);
   }
 
   #attempt(): void {
-    this.#asking = true;
+    this.#asking = this.#mustRenew();
     // the end comes also while the store does not answer
     this.#watch();
-    if (this.#lost === undefined) void this.#ask();
+    if (this.#asking && this.#lost === undefined) void this.#ask();
   }
 
   async #ask(): Promise<void> {
@@ -148,12 +159,9 @@ export class HeldLease implements Lease {
       most = retryDelay;
     }
     this.#asking = false;
-    if (this.#ended()) return;
+    // one that is given back sleeps until its end
+    if (this.#giving || this.#lost !== undefined) return;
     if (held) this.#watch(most);
     else this.#lose();
   }
-}
-
-function ignore(): void {
-  // the permits run out by their lease
 }

@@ -2,11 +2,12 @@ import type { Alarms } from "../core/alarm.js";
 import type { Clock } from "../core/clock.js";
 import type { Grant, Occupancy, Permits, Place, Waiter } from "./permits.js";
 
-/** Of every semaphore in this process, so that tokens increase also when a key was forgotten meanwhile. */
-let lastToken = 0;
-
 /** The keys of one semaphore that are held or waited for; its objects on one store share them. */
-export type Lines = Map<string, Line>;
+export interface Lines {
+  readonly keys: Map<string, Line>;
+  /** The last that was given out for any key, so that tokens increase also when a key was forgotten meanwhile. */
+  lastToken: number;
+}
 
 /**
  * Permits that are counted in this process: the twin of `semaphore.lua`, with the same names. Here nobody renews over
@@ -32,7 +33,7 @@ export class MemoryPermits implements Permits {
     let line = this.#line(key);
     if (line === undefined) {
       line = new Line(key, this.#lines, this.clock, this.alarms);
-      this.#lines.set(key, line);
+      this.#lines.keys.set(key, line);
     }
     line.permits = this.#permits;
     const lease = renew ? Number.POSITIVE_INFINITY : this.#lease;
@@ -52,7 +53,7 @@ export class MemoryPermits implements Permits {
 
   /** The line of a key as of now, if anybody is in it. */
   #line(key: string): Line | undefined {
-    const line = this.#lines.get(key);
+    const line = this.#lines.keys.get(key);
     return line === undefined || line.sweep() ? line : undefined;
   }
 }
@@ -84,7 +85,7 @@ class Line {
 
   grant(count: number, lease: number): MemoryGrant {
     this.held += count;
-    const grant = new MemoryGrant(this, count, lease);
+    const grant = new MemoryGrant(this, ++this.#lines.lastToken, count, lease);
     if (lease !== Number.POSITIVE_INFINITY) {
       this.#mortal ??= new Set();
       this.#mortal.add(grant);
@@ -98,6 +99,7 @@ class Line {
     if (this.waiting === 0) this.#head = this.#tail;
     this.#places.set(this.#tail, place);
     this.waiting += 1;
+    if (this.waiting === 1) this.#setAlarm();
     return place;
   }
 
@@ -122,9 +124,6 @@ class Line {
       const place = this.#places.get(this.#head);
       if (place === undefined) {
         this.#head += 1;
-      } else if (place.count > this.permits) {
-        this.#drop(place);
-        place.settle(undefined);
       } else if (this.held + place.count <= this.permits) {
         this.#drop(place);
         place.settle(this.grant(place.count, place.lease));
@@ -154,15 +153,21 @@ class Line {
   #forget(): boolean {
     if (this.held > 0 || this.waiting > 0) return false;
     this.#disarm();
-    this.#lines.delete(this.#key);
+    this.#lines.keys.delete(this.#key);
     return true;
   }
 
   #watch(expiry: number): void {
     if (expiry >= this.#soonest) return;
-    this.#cancelAlarm?.();
     this.#soonest = expiry;
-    this.#cancelAlarm = this.#alarms.set(expiry, () => this.sweep());
+    this.#setAlarm();
+  }
+
+  /** Only who waits for a lease to end keeps the process alive until then. */
+  #setAlarm(): void {
+    if (this.#soonest === Number.POSITIVE_INFINITY) return;
+    this.#cancelAlarm?.();
+    this.#cancelAlarm = this.#alarms.set(this.#soonest, () => this.sweep(), this.waiting > 0);
   }
 
   #disarm(): void {
@@ -174,6 +179,7 @@ class Line {
   #drop(place: MemoryPlace): boolean {
     if (!this.#places.delete(place.place)) return false;
     this.waiting -= 1;
+    if (this.waiting === 0) this.#setAlarm();
     return true;
   }
 
@@ -185,7 +191,7 @@ class Line {
 }
 
 class MemoryGrant implements Grant {
-  readonly token: number = ++lastToken;
+  readonly token: number;
   readonly provisional = false;
   readonly count: number;
   expiry: number;
@@ -193,8 +199,9 @@ class MemoryGrant implements Grant {
   readonly #line: Line;
   readonly #lease: number;
 
-  constructor(line: Line, count: number, lease: number) {
+  constructor(line: Line, token: number, count: number, lease: number) {
     this.#line = line;
+    this.token = token;
     this.count = count;
     this.#lease = lease;
     this.expiry = lease === Number.POSITIVE_INFINITY ? lease : line.clock.now() + lease;
@@ -209,6 +216,10 @@ class MemoryGrant implements Grant {
 
   release(): boolean {
     return this.#line.release(this);
+  }
+
+  giveBack(): void {
+    this.release();
   }
 }
 
@@ -231,7 +242,7 @@ class MemoryPlace implements Place {
     this.#waiter = waiter;
   }
 
-  settle(grant: MemoryGrant | undefined): void {
+  settle(grant: MemoryGrant): void {
     this.#grant = grant;
     this.#waiter.granted(grant);
   }

@@ -12,11 +12,13 @@ export interface Grant {
   renew(): boolean | Promise<boolean>;
   /** Gives the permits back. False when they were lost before; nothing is given back twice. */
   release(): boolean | Promise<boolean>;
+  /** The same in the background, again and again while the store fails: nobody waits for it. */
+  giveBack(): void;
 }
 
 /** A caller on its way to a grant. One of the two is called, once. */
 export interface Waiter {
-  /** `grant` is undefined when there is none: not now, or never for one who would wait. */
+  /** `grant` is undefined when there is none now, for one who would not wait. */
   granted(grant: Grant | undefined): void;
   /** The store failed. */
   failed(error: unknown): void;

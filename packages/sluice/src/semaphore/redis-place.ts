@@ -11,6 +11,8 @@ export interface Desk {
   release(place: RedisPlace): Promise<boolean>;
   /** Gives back whatever the place has on the server, in the background. */
   giveBack(place: RedisPlace): void;
+  /** The place is next in line, and its token is known; or that is no longer so, when the token is 0. */
+  promise(place: RedisPlace): void;
   /** Asks the server what is true of those who wait with this place. */
   look(place: RedisPlace): void;
   /** The place is over, by a grant, by a refusal or a failure, or because it was left. */
@@ -30,9 +32,15 @@ export class RedisPlace implements Place, Grant {
   readonly count: number;
   /** "over" once the outcome is known. */
   state: "asking" | "waiting" | "over" | "left" = "asking";
+  /** In line: a number that grows from the first to the last. */
+  place = 0;
   token = 0;
   expiry = 0;
   provisional = false;
+  /** To whom its permits were passed on, until the server has confirmed that. */
+  heir: RedisPlace | undefined;
+  /** True once a release was asked for. */
+  released = false;
   /** When the latest question was sent that the server has answered, and the server's clock in that answer. */
   confirmed = 0;
   #serverTime = 0;
@@ -59,6 +67,10 @@ export class RedisPlace implements Place, Grant {
     return this.#desk.release(this);
   }
 
+  giveBack(): void {
+    this.#desk.giveBack(this);
+  }
+
   leave(): void {
     const { state } = this;
     if (state === "left") return;
@@ -73,13 +85,14 @@ export class RedisPlace implements Place, Grant {
     this.#serverTime = serverTime;
   }
 
-  /** In line. False when it was left meanwhile. */
-  wait(): boolean {
+  /** In line, at `place`. False when it was left meanwhile. */
+  wait(place: number): boolean {
     if (this.state === "left") {
       this.#desk.giveBack(this);
       return false;
     }
     this.state = "waiting";
+    this.place = place;
     const message = this.#message;
     if (message !== undefined) {
       this.#message = undefined;
@@ -93,9 +106,20 @@ export class RedisPlace implements Place, Grant {
     if (this.state === "asking") this.#message = message;
     if (this.state !== "waiting") return;
     const { token, now, expiry } = message;
+    if (expiry === 0) {
+      this.token = token;
+      this.#desk.promise(this);
+      return;
+    }
     this.extend(this.confirmed, this.#serverTime, expiry);
-    if (token === 0 || this.expiry <= this.#desk.clock.now()) this.#desk.look(this);
+    if (this.expiry <= this.#desk.clock.now()) this.#desk.look(this);
     else this.#grant(token, !this.#desk.isWhole(expiry - now));
+  }
+
+  /** Another in this process hands over what it holds, until `expiry`. */
+  inherit(expiry: number): void {
+    this.expiry = expiry;
+    this.#grant(this.token, false);
   }
 
   /**

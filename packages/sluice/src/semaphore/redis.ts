@@ -1,50 +1,65 @@
-import { longestTimer } from "../core/alarm.js";
 import { type Clock, preciseClock } from "../core/clock.js";
+import { ClosedError } from "../core/errors.js";
 import type { ScriptHost } from "../core/store.js";
-import { type Answer, Call } from "./call.js";
+import { type Asker, Call, checkedAnswer, type Verb } from "./call.js";
 import { type Mailbox, mailboxOf } from "./mailbox.js";
 import type { Occupancy, Permits, Place } from "./permits.js";
-import { RedisLine } from "./redis-line.js";
+import { type Outlook, RedisLine } from "./redis-line.js";
 import { type Desk, RedisPlace } from "./redis-place.js";
 import { semaphoreScript } from "./semaphore.gen.js";
+import { inBackground, retryDelay } from "./timers.js";
 
 /** How long the server takes it that one who waits is still there, µs. One who stopped answering is passed over after that. */
 const patience = 9_000_000;
-/** µs until a release that failed is tried again. */
-const retryDelay = 1_000_000;
-/** How many ids travel in one call: it keeps the server busy for a millisecond or less. */
+/** How many questions travel in one call: it keeps the server busy for a millisecond or less. */
 const callSize = 100;
 
 /** What the script says in place of a token. */
 const inLine = 0;
-const unknown = -3;
+const unknown = -2;
 
-/** Timers that keep no process alive. One that was cut to the platform's longest rings early. */
-const timers: Permits["alarms"] = {
-  in(delay, ring) {
-    const timer = setTimeout(ring, Math.min(Math.ceil(delay / 1000), longestTimer));
-    (timer as { unref?: () => void }).unref?.();
-    return () => clearTimeout(timer);
-  },
-};
+/** What is asked of the script, on the terms of one semaphore. */
+interface Verbs {
+  /** Of those that are new, and of those that the server may know; in line, and not. */
+  readonly take: Readonly<Record<"new" | "known", Readonly<Record<"patient" | "impatient", Verb>>>>;
+  readonly beat: Verb;
+  readonly renew: Verb;
+  readonly release: Verb;
+  readonly pass: Verb;
+}
+
+function verbsOf(permits: number, lease: number): Verbs {
+  const take = (isNew: number) => ({
+    patient: { name: "take", terms: [permits, isNew, lease, patience], width: 2 },
+    impatient: { name: "take", terms: [permits, isNew, lease, 0], width: 2 },
+  });
+  return {
+    take: { new: take(1), known: take(0) },
+    beat: { name: "beat", terms: [lease, patience], width: 2 },
+    renew: { name: "renew", terms: [lease], width: 1 },
+    release: { name: "release", terms: [], width: 1 },
+    pass: { name: "pass", terms: [lease], width: 2 },
+  };
+}
 
 /** Permits that are counted on a server, by `semaphore.lua` and on its clock. */
 export class RedisPermits implements Permits, Desk {
   readonly clock: Clock = preciseClock;
-  readonly alarms: Permits["alarms"] = timers;
+  readonly alarms: Permits["alarms"] = { in: inBackground };
   readonly #scripts: ScriptHost;
   readonly #mailbox: Mailbox;
   readonly #name: string;
   readonly #permits: number;
   readonly #lease: number;
   readonly #timeout: number;
-  readonly #lines = new Map<string, RedisLine<RedisPlace>>();
+  readonly #verbs: Verbs;
+  readonly #lines = new Map<string, RedisLine>();
   /** What is to be sent at the end of this turn, and the call of each key that still takes more. */
   readonly #calls: Call[] = [];
   readonly #open = new Map<string, Call>();
-  /** What was sent that nobody else waits for. */
-  readonly #underWay = new Set<Promise<void>>();
-  #closed = false;
+  /** How much was sent that nobody else waits for, and who waits for the last of it. */
+  #underWay = 0;
+  readonly #whenDone: (() => void)[] = [];
 
   /** `lease` in µs, `timeout` in ms. */
   constructor(scripts: ScriptHost, name: string, permits: number, lease: number, timeout: number) {
@@ -54,40 +69,92 @@ export class RedisPermits implements Permits, Desk {
     this.#permits = permits;
     this.#lease = lease;
     this.#timeout = timeout;
+    this.#verbs = verbsOf(permits, lease);
     this.#mailbox.join();
   }
 
   take(key: string, count: number, wait: boolean): Place {
     const place = new RedisPlace(this, this.#keyOf(key), this.#mailbox.newId(), count);
-    if (wait) this.#mailbox.expect(place.id, (message) => place.hear(message));
-    this.#follow(this.#acquire(place, wait ? patience : 0));
+    if (wait) this.#mailbox.expect(place.id, place);
+    this.#acquire(place, wait, true, (error) => place.fail(error));
     return place;
   }
 
   async inspect(key: string): Promise<Occupancy> {
-    const { reply } = await this.#ask(this.#keyOf(key), ["inspect"]);
-    const [, permits, held, waiting] = reply as [number, number, number, number];
+    const answer = checkedAnswer(await this.#run(this.#keyOf(key), ["", "inspect"]), 5);
+    const [permits, held, waiting] = answer.slice(2).map(Number) as [number, number, number];
     return { permits: permits === 0 ? this.#permits : permits, held, waiting };
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
     // what is answered meanwhile may have to be given back
-    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+    if (this.#underWay > 0) await new Promise<void>((resolve) => this.#whenDone.push(resolve));
     await this.#mailbox.part();
   }
 
-  async renew(place: RedisPlace): Promise<boolean> {
-    const { sent, reply, index } = await this.#ask(place.key, ["renew", this.#lease], place.id);
-    const expiry = reply[1 + index] as number;
-    if (expiry === 0) return false;
-    place.extend(sent, reply[0] as number, expiry);
-    return true;
+  renew(place: RedisPlace): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#ask(place.key, this.#verbs.renew, 1, [place.id], {
+        answered: ({ sent, now, reply }, at) => {
+          const expiry = reply[at] as number;
+          if (expiry > 0) place.extend(sent, now, expiry);
+          resolve(expiry > 0);
+        },
+        failed: reject,
+      });
+    });
   }
 
-  async release(place: RedisPlace): Promise<boolean> {
-    const { reply, index } = await this.#ask(place.key, ["release"], place.id);
-    return reply[1 + index] === 1;
+  release(place: RedisPlace): Promise<boolean> {
+    const heir = place.released ? heirOf(place) : this.#nextInLine(place);
+    place.released = true;
+    if (heir !== undefined) return this.#pass(place, heir);
+    return new Promise((resolve, reject) => {
+      this.#ask(place.key, this.#verbs.release, 1, [place.id], {
+        answered: ({ reply }, at) => resolve(reply[at] === 1),
+        failed: reject,
+      });
+    });
+  }
+
+  promise(place: RedisPlace): void {
+    const heirs = this.#lines.get(place.key)?.heirs;
+    if (place.token > 0) heirs?.push(place);
+    else heirs?.splice(0);
+  }
+
+  /**
+   * Who is certainly next in line for what this place gives back, and waits in this process: the server has promised it,
+   * and has not let its place die. It need not be asked first, and order and tokens are as if it had been.
+   */
+  #nextInLine(place: RedisPlace): RedisPlace | undefined {
+    const line = this.#lines.get(place.key);
+    const now = this.clock.now();
+    // what is handed over must last until the server has confirmed it
+    const lasts = place.expiry - now >= Math.min(this.#lease, patience) / 2;
+    if (line === undefined || place.state !== "over" || place.token === 0 || !lasts) return undefined;
+    while (line.heirs.length > 0 && line.heirs[0]?.state !== "waiting") line.heirs.shift();
+    const [heir] = line.heirs;
+    if (heir === undefined || heir.count !== place.count || now - heir.confirmed > patience / 2) return undefined;
+    line.heirs.shift();
+    return heir;
+  }
+
+  /** Hands over what a place holds, and tells the server; if that fails, it is told again instead of a release. */
+  #pass(place: RedisPlace, heir: RedisPlace): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#ask(place.key, this.#verbs.pass, 1, [place.id, heir.id, heir.token], {
+        answered: ({ sent, now, reply }, at) => {
+          place.heir = undefined;
+          const expiry = reply[at + 1] as number;
+          if (expiry > 0) heir.extend(sent, now, expiry);
+          resolve(reply[at] === 1);
+        },
+        failed: reject,
+      });
+      place.heir = heir;
+      if (heir.state === "waiting") heir.inherit(place.expiry);
+    });
   }
 
   isWhole(left: number): boolean {
@@ -106,92 +173,95 @@ export class RedisPermits implements Permits, Desk {
   }
 
   giveBack(place: RedisPlace): void {
-    this.#follow(this.#tryToGiveBack(place, this.clock.now() + patience));
+    void this.#tryToGiveBack(place, Math.max(this.clock.now() + patience, place.expiry));
   }
 
-  /** While the store fails, it is tried again until a place in line has died. */
+  /** While the store fails, it is tried again until a place in line has died, and a lease too. */
   async #tryToGiveBack(place: RedisPlace, until: number): Promise<void> {
+    this.#underWay += 1;
     try {
       await this.release(place);
-    } catch {
-      if (this.#closed || this.clock.now() >= until) return;
-      this.alarms.in(retryDelay, () => this.#follow(this.#tryToGiveBack(place, until)));
+    } catch (error) {
+      if (!(error instanceof ClosedError) && this.clock.now() < until) {
+        this.alarms.in(retryDelay, () => void this.#tryToGiveBack(place, until));
+      }
     }
+    this.#done();
   }
 
   /** Asks for permits, or for a place in line; once more when the answer was so late that its lease is over. */
-  async #acquire(place: RedisPlace, patient: number): Promise<void> {
-    try {
-      if (!(await this.#take(place, patient, true, false))) await this.#take(place, patient, false, true);
-    } catch (error) {
-      place.fail(error);
-    }
+  #acquire(place: RedisPlace, wait: boolean, isNew: boolean, failed: (error: unknown) => void): void {
+    const { key, id, count } = place;
+    this.#underWay += 1;
+    this.#ask(key, this.#verbs.take[isNew ? "new" : "known"][wait ? "patient" : "impatient"], 1, [id, count], {
+      answered: (answer, at) => {
+        const { sent, now, soonest, head, reply } = answer;
+        const [token, moment] = [reply[at] as number, reply[at + 1] as number];
+        place.confirm(sent, now);
+        if (token === inLine) {
+          if (place.wait(moment)) this.#lineOf(key).join(place, { soonest: soonest - now, head });
+        } else if (!place.settle(token, moment, !isNew)) {
+          this.#acquire(place, wait, false, failed);
+        }
+        this.#done();
+      },
+      failed: (error) => {
+        failed(error);
+        this.#done();
+      },
+    });
   }
 
   /** Asks again for a place that the server has forgotten: it lost its data, or this process slept for too long. */
-  async #askAgain(place: RedisPlace): Promise<void> {
+  #acquireAgain(place: RedisPlace): void {
     place.state = "asking";
-    try {
-      await this.#take(place, patience, false, true);
-    } catch {
-      // the next beat will tell
-      place.wait();
-    }
+    // what it was promised was promised to its former place
+    const line = this.#lines.get(place.key);
+    if (line !== undefined) line.heirs = line.heirs.filter((heir) => heir !== place);
+    // if that fails, the next beat will tell
+    this.#acquire(place, true, false, () => void place.wait(place.place));
   }
 
-  /** False when what was granted is over already; with `last`, it is handed out as it is. */
-  async #take(place: RedisPlace, patient: number, set: boolean, last: boolean): Promise<boolean> {
-    const { key, id, count } = place;
-    const terms = ["take", this.#permits, set ? 1 : 0, this.#lease, patient, this.#mailbox.channel];
-    const { sent, reply, index } = await this.#ask(key, terms, id, count);
-    const [now, soonest] = reply as [number, number];
-    const token = reply[2 + 2 * index] as number;
-    place.confirm(sent, now);
-    if (token !== inLine) return place.settle(token, reply[3 + 2 * index] as number, last);
-    if (place.wait()) this.#lineOf(key).join(id, place, soonest - now);
-    return true;
+  /** Says who is still in line, and hears who is not any more; all at once, for the last must not wait for the first. */
+  async #beat(key: string, places: readonly RedisPlace[]): Promise<Outlook | undefined> {
+    const asked = [this.#beatOnce(key, places.slice(0, callSize))];
+    for (let first = callSize; first < places.length; first += callSize) {
+      asked.push(this.#beatOnce(key, places.slice(first, first + callSize)));
+    }
+    const outlooks = await Promise.all(asked);
+    return outlooks.includes(undefined) ? undefined : outlooks.at(-1);
   }
 
-  /** Says who is still in line, and hears who is not any more. */
-  async #beat(line: RedisLine<RedisPlace>): Promise<number | undefined> {
-    const waiting = Array.from(line.places.values()).filter(({ state }) => state === "waiting");
-    let next: number | undefined = Number.POSITIVE_INFINITY;
-    for (let first = 0; first < waiting.length; first += callSize) {
-      const soonest = await this.#beatOnce(waiting.slice(first, first + callSize));
-      next = next === undefined || soonest === undefined ? undefined : Math.min(next, soonest);
-    }
-    return next;
-  }
-
-  async #beatOnce(places: readonly RedisPlace[]): Promise<number | undefined> {
-    let answer: Answer;
-    try {
-      const ids = places.map(({ id }) => id);
-      answer = await this.#ask((places[0] as RedisPlace).key, ["beat", this.#lease, patience], ...ids);
-    } catch (error) {
-      for (const place of places) {
-        if (place.state === "waiting" && this.clock.now() - place.confirmed >= patience) place.fail(error);
-      }
-      return undefined;
-    }
-    const { sent, reply } = answer;
-    const [now, soonest] = reply as [number, number];
-    places.forEach((place, index) => {
-      if (place.state !== "waiting") return;
-      const token = reply[2 + 2 * index] as number;
-      place.confirm(sent, now);
-      if (token === inLine) return;
-      if (token === unknown || !place.settle(token, reply[3 + 2 * index] as number, false)) {
-        this.#follow(this.#askAgain(place));
-      }
+  #beatOnce(key: string, places: readonly RedisPlace[]): Promise<Outlook | undefined> {
+    const questions = places.flatMap(({ id, place }) => [id, place]);
+    return new Promise((resolve) => {
+      this.#ask(key, this.#verbs.beat, places.length, questions, {
+        answered: ({ sent, now, soonest, head, reply }, at) => {
+          places.forEach((place, index) => {
+            if (place.state !== "waiting") return;
+            const token = reply[at + 2 * index] as number;
+            place.confirm(sent, now);
+            if (token === inLine) return;
+            const moment = reply[at + 2 * index + 1] as number;
+            if (token === unknown || !place.settle(token, moment, false)) this.#acquireAgain(place);
+          });
+          resolve({ soonest: soonest - now, head });
+        },
+        failed: (error) => {
+          for (const place of places) {
+            const over = error instanceof ClosedError || this.clock.now() - place.confirmed >= patience;
+            if (place.state === "waiting" && over) place.fail(error);
+          }
+          resolve(undefined);
+        },
+      });
     });
-    return soonest - now;
   }
 
-  #lineOf(key: string): RedisLine<RedisPlace> {
+  #lineOf(key: string): RedisLine {
     let line = this.#lines.get(key);
     if (line === undefined) {
-      line = new RedisLine(this.#mailbox, this, this.#lease, (asking) => this.#beat(asking));
+      line = new RedisLine(this.#mailbox, this, this.#lease, (places) => this.#beat(key, places));
       this.#lines.set(key, line);
     }
     return line;
@@ -201,29 +271,42 @@ export class RedisPermits implements Permits, Desk {
     return this.#scripts.name(this.#name, "semaphore", key);
   }
 
-  /** Asks about a key. Questions on the same terms that are asked in the same turn travel in one call. */
-  #ask(key: string, terms: readonly (string | number)[], ...question: (string | number)[]): Promise<Answer> {
-    const kind = terms.join(" ");
+  /** Asks about a key. What is asked in the same turn travels in one call. */
+  #ask(key: string, verb: Verb, count: number, questions: readonly (string | number)[], asker: Asker): void {
     let call = this.#open.get(key);
-    if (call === undefined || call.kind !== kind || call.size === callSize || terms[0] === "beat") {
-      call = new Call(key, kind, terms);
+    if (call === undefined || call.size + count > callSize) {
+      call = new Call(key, this.#mailbox.channel);
       this.#open.set(key, call);
       // after the microtasks of this turn: whoever asks in one of them still travels along
       if (this.#calls.push(call) === 1) process.nextTick(this.#send);
     }
-    return call.add(question);
+    call.add(verb, count, questions, asker);
   }
 
   /** Sends what was asked, in its order. */
   readonly #send = (): void => {
     this.#open.clear();
-    for (const call of this.#calls.splice(0)) {
-      void call.send(this.clock, (key, args) => this.#scripts.run(semaphoreScript, [key], args, this.#timeout));
-    }
+    for (const call of this.#calls.splice(0)) void call.send(this.clock, this.#run, this.#tell, this.#doubt);
   };
 
-  #follow(task: Promise<void>): void {
-    const followed = task.finally(() => this.#underWay.delete(followed));
-    this.#underWay.add(followed);
+  readonly #run = (key: string, args: readonly (string | number)[]): Promise<unknown> =>
+    this.#scripts.run(semaphoreScript, [key], args, this.#timeout);
+
+  /** Grants that were made by a call of our own come with its answer. */
+  readonly #tell = (news: string): void => this.#mailbox.deliver(news);
+
+  /** They may have been made by one that failed, too. */
+  readonly #doubt = (key: string): void => this.#lines.get(key)?.beat();
+
+  #done(): void {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) for (const resolve of this.#whenDone.splice(0)) resolve();
   }
+}
+
+/** Who holds now what was passed on without the server's confirmation. */
+function heirOf(place: RedisPlace): RedisPlace | undefined {
+  let { heir } = place;
+  while (heir?.released) ({ heir } = heir);
+  return heir;
 }

@@ -3,59 +3,122 @@ import type { Script } from "../core/store.js";
 
 export const semaphoreScript: Script = {
   text:
-    "local key, verb = KEYS[1], ARGV[1]\n" +
+    "local key, own = KEYS[1], ARGV[1]\n" +
     "local never = 4503599627370496\n" +
     "local tolerance = 1000000\n" +
-    "local memory = 60000000\n" +
+    "local memory = 900000000\n" +
     "local function text(number)\n" +
     "return string.format(\"%.0f\", number)\n" +
     "end\n" +
+    "local function numbers(row)\n" +
+    "local found = {}\n" +
+    "for number in string.gmatch(row, \"%d+\") do\n" +
+    "found[#found + 1] = tonumber(number)\n" +
+    "end\n" +
+    "return unpack(found)\n" +
+    "end\n" +
     "local time = redis.call(\"TIME\")\n" +
     "local now = time[1] * 1000000 + time[2]\n" +
-    "if verb == \"inspect\" then\n" +
+    "if ARGV[2] == \"inspect\" then\n" +
     "local all = redis.call(\"HGETALL\", key)\n" +
-    "local permits, held, waiting = 0, 0, 0\n" +
+    "local permits, held, waiting, rows = 0, 0, 0, {}\n" +
     "for at = 1, #all, 2 do\n" +
-    "local kind = string.sub(all[at], 1, 2)\n" +
-    "if all[at] == \"state\" then\n" +
-    "permits = tonumber(string.match(all[at + 1], \"^%d+ %d+ (%d+)\"))\n" +
-    "elseif kind == \"h:\" or kind == \"w:\" then\n" +
-    "local moment, count = string.match(all[at + 1], \"^(%d+) (%d+)\")\n" +
-    "if tonumber(moment) > now then\n" +
-    "if kind == \"h:\" then\n" +
-    "held = held + tonumber(count)\n" +
-    "else\n" +
+    "rows[all[at]] = all[at + 1]\n" +
+    "end\n" +
+    "if rows.state then\n" +
+    "local seen, _, count = numbers(rows.state)\n" +
+    "now, permits = math.max(now, seen), count\n" +
+    "end\n" +
+    "for field, row in pairs(rows) do\n" +
+    "local kind = string.sub(field, 1, 2)\n" +
+    "if kind == \"h:\" or kind == \"p:\" then\n" +
+    "local moment, count = string.match(row, \"^(%d+) (%d+)\")\n" +
+    "if tonumber(moment) <= now then\n" +
+    "count = 0\n" +
+    "elseif kind == \"p:\" then\n" +
     "waiting = waiting + 1\n" +
+    "else\n" +
+    "held = held + tonumber(count)\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "return { \"\", now, permits, held, waiting }\n" +
+    "end\n" +
+    "local terms = { take = 4, beat = 2, renew = 1, release = 0, pass = 1 }\n" +
+    "local width = { take = 2, beat = 2, renew = 1, release = 1, pass = 3 }\n" +
+    "local rows, changed = {}, {}\n" +
+    "local function fetch(fields)\n" +
+    "local missing = {}\n" +
+    "for _, field in ipairs(fields) do\n" +
+    "if rows[field] == nil then\n" +
+    "missing[#missing + 1] = field\n" +
+    "end\n" +
+    "end\n" +
+    "if #missing > 0 then\n" +
+    "local found = redis.call(\"HMGET\", key, unpack(missing))\n" +
+    "for at, field in ipairs(missing) do\n" +
+    "rows[field] = found[at]\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "local function put(field, row)\n" +
+    "rows[field] = row\n" +
+    "changed[field] = true\n" +
+    "end\n" +
+    "local mild = false\n" +
+    "local wanted = { \"state\" }\n" +
+    "do\n" +
+    "local at = 2\n" +
+    "while at <= #ARGV do\n" +
+    "local verb, count = ARGV[at], tonumber(ARGV[at + 1])\n" +
+    "local first = at + 2 + terms[verb]\n" +
+    "at = first + count * width[verb]\n" +
+    "mild = mild or verb == \"renew\" or verb == \"release\" or verb == \"pass\"\n" +
+    "if verb ~= \"take\" or ARGV[first - 3] == \"0\" then\n" +
+    "for place = first, at - 1, width[verb] do\n" +
+    "wanted[#wanted + 1] = \"h:\" .. ARGV[place]\n" +
+    "wanted[#wanted + 1] = \"w:\" .. ARGV[place]\n" +
+    "if verb == \"beat\" then\n" +
+    "wanted[#wanted + 1] = \"p:\" .. ARGV[place + 1]\n" +
+    "elseif verb == \"pass\" then\n" +
+    "wanted[#wanted + 1] = \"h:\" .. ARGV[place + 1]\n" +
+    "wanted[#wanted + 1] = \"w:\" .. ARGV[place + 1]\n" +
     "end\n" +
     "end\n" +
     "end\n" +
     "end\n" +
-    "return { now, permits, held, waiting }\n" +
     "end\n" +
+    "fetch(wanted)\n" +
     "local seen, token, permits, held, waiting, head, tail, soonest, kept = 0, 0, 0, 0, 0, 1, 0, never, 0\n" +
-    "local state = redis.call(\"HGET\", key, \"state\")\n" +
+    "local promised, offset = 0, 0\n" +
+    "local state = rows.state\n" +
     "if state then\n" +
-    "local row = {}\n" +
-    "for number in string.gmatch(state, \"%d+\") do\n" +
-    "row[#row + 1] = tonumber(number)\n" +
-    "end\n" +
-    "seen, token, permits, held, waiting, head, tail, soonest, kept = unpack(row)\n" +
+    "seen, token, permits, held, waiting, head, tail, soonest, kept, promised, offset = numbers(state)\n" +
     "end\n" +
     "local function leave(id, place)\n" +
-    "redis.call(\"HDEL\", key, \"w:\" .. id, \"p:\" .. place)\n" +
+    "put(\"w:\" .. id, false)\n" +
+    "put(\"p:\" .. text(place), false)\n" +
     "waiting = waiting - 1\n" +
+    "if place == head then\n" +
+    "head = head + 1\n" +
     "end\n" +
-    "local function grant(id, count, expiry)\n" +
+    "end\n" +
+    "local function hold(id, count, expiry, own_token)\n" +
+    "soonest = math.min(soonest, expiry)\n" +
+    "put(\"h:\" .. id, string.format(\"%.0f %.0f %.0f\", expiry, count, own_token))\n" +
+    "end\n" +
+    "local gained = {}\n" +
+    "local function grant(id, count, expiry, channel)\n" +
     "token = math.max(token + 1, now)\n" +
     "held = held + count\n" +
-    "soonest = math.min(soonest, expiry)\n" +
-    "redis.call(\"HSET\", key, \"h:\" .. id, text(expiry) .. \" \" .. text(count) .. \" \" .. text(token))\n" +
+    "gained[channel] = (gained[channel] or 0) + 1\n" +
+    "hold(id, count, expiry, token)\n" +
     "end\n" +
-    "local function extend(id, entry, lease)\n" +
-    "local count, first = string.match(entry, \"^%d+ (%d+) (%d+)$\")\n" +
+    "local function extend(id, lease)\n" +
+    "local _, count, first = numbers(rows[\"h:\" .. id])\n" +
     "local expiry = now + lease\n" +
-    "redis.call(\"HSET\", key, \"h:\" .. id, text(expiry) .. \" \" .. count .. \" \" .. first)\n" +
-    "return tonumber(first), expiry\n" +
+    "hold(id, count, expiry, first)\n" +
+    "return first, expiry\n" +
     "end\n" +
     "local function sweep(back)\n" +
     "local all = redis.call(\"HGETALL\", key)\n" +
@@ -63,13 +126,14 @@ export const semaphoreScript: Script = {
     "for at = 1, #all, 2 do\n" +
     "local field = all[at]\n" +
     "local kind = string.sub(field, 1, 2)\n" +
-    "if kind == \"h:\" or kind == \"w:\" then\n" +
-    "local moment, count, third, rest = string.match(all[at + 1], \"^(%d+) (%d+) (%d+)(.*)$\")\n" +
+    "if kind == \"h:\" or kind == \"p:\" then\n" +
+    "rows[field] = all[at + 1]\n" +
+    "local moment, count, rest = string.match(all[at + 1], \"^(%d+) (%d+)(.*)$\")\n" +
     "moment = tonumber(moment) - back\n" +
     "if moment <= now then\n" +
-    "redis.call(\"HDEL\", key, field)\n" +
-    "if kind == \"w:\" then\n" +
-    "redis.call(\"HDEL\", key, \"p:\" .. third)\n" +
+    "put(field, false)\n" +
+    "if kind == \"p:\" then\n" +
+    "put(\"w:\" .. string.match(rest, \"^ %d+ (%S+)\"), false)\n" +
     "end\n" +
     "else\n" +
     "soonest = math.min(soonest, moment)\n" +
@@ -79,65 +143,135 @@ export const semaphoreScript: Script = {
     "waiting = waiting + 1\n" +
     "end\n" +
     "if back > 0 then\n" +
-    "redis.call(\"HSET\", key, field, text(moment) .. \" \" .. count .. \" \" .. third .. rest)\n" +
+    "put(field, text(moment) .. \" \" .. count .. rest)\n" +
     "end\n" +
     "end\n" +
     "end\n" +
+    "end\n" +
+    "if back > 0 then\n" +
+    "kept = 0\n" +
     "end\n" +
     "end\n" +
     "local news = {}\n" +
-    "local function tell(channel, id, first, expiry)\n" +
-    "local moment = expiry > 0 and now or 0\n" +
-    "local message = id .. \" \" .. text(first) .. \" \" .. text(moment) .. \" \" .. text(expiry)\n" +
+    "local function tell(channel, id, own_token, moment, expiry)\n" +
+    "local message = string.format(\"%s %.0f %.0f %.0f\", id, own_token, moment, expiry)\n" +
     "news[channel] = news[channel] and news[channel] .. \";\" .. message or message\n" +
     "end\n" +
+    "local function ahead(many)\n" +
+    "local line = {}\n" +
+    "for place = head, math.min(head + many - 1, tail) do\n" +
+    "line[#line + 1] = \"p:\" .. text(place)\n" +
+    "end\n" +
+    "fetch(line)\n" +
+    "end\n" +
+    "local function waiter(place)\n" +
+    "local row = rows[\"p:\" .. text(place)]\n" +
+    "if row then\n" +
+    "return string.match(row, \"^(%d+) (%d+) (%d+) (%S+) (.*)$\")\n" +
+    "end\n" +
+    "end\n" +
     "local function serve()\n" +
+    "local many = math.min(permits - held, 100)\n" +
     "while waiting > 0 and held < permits do\n" +
-    "local place = text(head)\n" +
-    "local id = redis.call(\"HGET\", key, \"p:\" .. place)\n" +
+    "if rows[\"p:\" .. text(head)] == nil then\n" +
+    "ahead(many)\n" +
+    "many = math.min(2 * many, 100)\n" +
+    "end\n" +
+    "local deadline, size, lease, id, channel = waiter(head)\n" +
     "if id then\n" +
-    "local deadline, size, _, lease, channel =\n" +
-    "string.match(redis.call(\"HGET\", key, \"w:\" .. id), \"^(%d+) (%d+) (%d+) (%d+) (.*)$\")\n" +
-    "local count = tonumber(size)\n" +
-    "if count > permits then\n" +
-    "leave(id, place)\n" +
-    "tell(channel, id, 0, 0)\n" +
-    "elseif held + count > permits then\n" +
+    "local count, expiry = tonumber(size), math.min(now + tonumber(lease), tonumber(deadline))\n" +
+    "if held + count > permits then\n" +
     "return\n" +
-    "else\n" +
+    "end\n" +
+    "local place = head\n" +
     "leave(id, place)\n" +
-    "local expiry = math.min(now + tonumber(lease), tonumber(deadline))\n" +
-    "grant(id, count, expiry)\n" +
-    "tell(channel, id, token, expiry)\n" +
+    "if place <= promised then\n" +
+    "held = held + count\n" +
+    "gained[channel] = (gained[channel] or 0) + 1\n" +
+    "hold(id, count, expiry, offset + place)\n" +
+    "tell(channel, id, offset + place, now, expiry)\n" +
+    "else\n" +
+    "grant(id, count, expiry, channel)\n" +
+    "tell(channel, id, token, now, expiry)\n" +
     "end\n" +
     "elseif head > tail then\n" +
     "waiting = 0\n" +
-    "return\n" +
-    "end\n" +
+    "else\n" +
     "head = head + 1\n" +
     "end\n" +
     "end\n" +
-    "local function finish(lasting)\n" +
-    "if seen == 0 and verb ~= \"take\" then\n" +
+    "end\n" +
+    "local function promise()\n" +
+    "if waiting == 0 or held > permits or head <= promised or next(gained) == nil then\n" +
     "return\n" +
     "end\n" +
-    "serve()\n" +
+    "ahead(1)\n" +
+    "local _, _, _, _, channel = waiter(head)\n" +
+    "local many = math.min(channel and gained[channel] or 0, 50)\n" +
+    "ahead(many)\n" +
+    "local first = math.max(token + 1, now)\n" +
+    "for place = head, head + many - 1 do\n" +
+    "local _, _, _, id, other = waiter(place)\n" +
+    "if other ~= channel then\n" +
+    "return\n" +
+    "end\n" +
+    "offset, promised, token = first - head, place, first + place - head\n" +
+    "tell(channel, id, token, 0, 0)\n" +
+    "end\n" +
+    "end\n" +
+    "local function revoke()\n" +
+    "ahead(promised - head + 1)\n" +
+    "for place = head, promised do\n" +
+    "local _, _, _, id, channel = waiter(place)\n" +
+    "if id then\n" +
+    "tell(channel, id, 0, 0, 0)\n" +
+    "end\n" +
+    "end\n" +
+    "promised = math.min(promised, head - 1)\n" +
+    "end\n" +
+    "local function write(command, list)\n" +
+    "for first = 1, #list, 1000 do\n" +
+    "redis.call(command, key, unpack(list, first, math.min(first + 999, #list)))\n" +
+    "end\n" +
+    "end\n" +
+    "local function save(lasting)\n" +
     "local short = now + lasting + memory > kept\n" +
     "if short then\n" +
     "kept = now + 2 * (lasting + memory)\n" +
     "end\n" +
-    "local form = \"%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\"\n" +
-    "state = string.format(form, now, token, permits, held, waiting, head, tail, soonest, kept)\n" +
-    "redis.call(\"HSET\", key, \"state\", state)\n" +
+    "local rest = string.format(\n" +
+    "\"%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\",\n" +
+    "token,\n" +
+    "permits,\n" +
+    "held,\n" +
+    "waiting,\n" +
+    "head,\n" +
+    "tail,\n" +
+    "soonest,\n" +
+    "kept,\n" +
+    "promised,\n" +
+    "offset\n" +
+    ")\n" +
+    "if next(changed) == nil and (not state or string.match(state, \"^%d+ (.*)$\") == rest) then\n" +
+    "return\n" +
+    "end\n" +
+    "local sets, drops = { \"state\", text(now) .. \" \" .. rest }, {}\n" +
+    "for field in pairs(changed) do\n" +
+    "if rows[field] then\n" +
+    "sets[#sets + 1] = field\n" +
+    "sets[#sets + 1] = rows[field]\n" +
+    "else\n" +
+    "drops[#drops + 1] = field\n" +
+    "end\n" +
+    "end\n" +
+    "if mild and #drops == 0 then\n" +
+    "redis.call(\"PEXPIREAT\", key, text(math.ceil(kept / 1000)))\n" +
+    "end\n" +
+    "write(\"HDEL\", drops)\n" +
+    "write(\"HSET\", sets)\n" +
     "if short then\n" +
     "redis.call(\"PEXPIREAT\", key, text(math.ceil(kept / 1000)))\n" +
     "end\n" +
-    "for channel, message in pairs(news) do\n" +
-    "redis.pcall(\"PUBLISH\", channel, message)\n" +
-    "end\n" +
-    "end\n" +
-    "if verb == \"renew\" then\n" +
-    "redis.call(\"PEXPIREAT\", key, text(math.ceil(kept / 1000)))\n" +
     "end\n" +
     "if seen - now > tolerance then\n" +
     "sweep(seen - now)\n" +
@@ -147,27 +281,35 @@ export const semaphoreScript: Script = {
     "sweep(0)\n" +
     "end\n" +
     "end\n" +
-    "if verb == \"take\" then\n" +
-    "local lease, patience, channel = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]\n" +
-    "if ARGV[3] == \"1\" or permits == 0 then\n" +
-    "permits = tonumber(ARGV[2])\n" +
+    "local reply = { \"\", now, 0, 0 }\n" +
+    "local function answer(number)\n" +
+    "reply[#reply + 1] = number\n" +
+    "end\n" +
+    "local verbs = {}\n" +
+    "function verbs.take(at, first, last)\n" +
+    "local lease, patience = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])\n" +
+    "local known = ARGV[at + 1] == \"0\"\n" +
+    "if not known or permits == 0 then\n" +
+    "local before = permits\n" +
+    "permits = tonumber(ARGV[at])\n" +
+    "if permits < before then\n" +
+    "revoke()\n" +
+    "end\n" +
     "end\n" +
     "serve()\n" +
-    "local reply = { now, 0 }\n" +
-    "for at = 7, #ARGV, 2 do\n" +
-    "local id, count = ARGV[at], tonumber(ARGV[at + 1])\n" +
-    "local answer, expiry = -1, 0\n" +
-    "local known = redis.call(\"HMGET\", key, \"h:\" .. id, \"w:\" .. id)\n" +
-    "if known[1] then\n" +
-    "answer, expiry = extend(id, known[1], lease)\n" +
-    "elseif known[2] then\n" +
-    "answer = 0\n" +
-    "elseif count > permits then\n" +
-    "answer = -2\n" +
+    "for place = first, last, 2 do\n" +
+    "local id, count = ARGV[place], tonumber(ARGV[place + 1])\n" +
+    "if known and rows[\"h:\" .. id] then\n" +
+    "local own_token, expiry = extend(id, lease)\n" +
+    "answer(own_token)\n" +
+    "answer(expiry)\n" +
+    "elseif known and rows[\"w:\" .. id] then\n" +
+    "answer(0)\n" +
+    "answer(tonumber(rows[\"w:\" .. id]))\n" +
     "elseif waiting == 0 and held + count <= permits then\n" +
-    "expiry = now + lease\n" +
-    "grant(id, count, expiry)\n" +
-    "answer = token\n" +
+    "grant(id, count, now + lease, own)\n" +
+    "answer(token)\n" +
+    "answer(now + lease)\n" +
     "elseif patience > 0 then\n" +
     "tail = tail + 1\n" +
     "if waiting == 0 then\n" +
@@ -175,67 +317,108 @@ export const semaphoreScript: Script = {
     "end\n" +
     "waiting = waiting + 1\n" +
     "soonest = math.min(soonest, now + patience)\n" +
-    "local entry = { text(now + patience), text(count), text(tail), text(lease), channel }\n" +
-    "redis.call(\"HSET\", key, \"w:\" .. id, table.concat(entry, \" \"), \"p:\" .. text(tail), id)\n" +
-    "answer = 0\n" +
-    "end\n" +
-    "reply[at - 4], reply[at - 3] = answer, expiry\n" +
-    "end\n" +
-    "finish(math.max(lease, patience))\n" +
-    "reply[2] = soonest\n" +
-    "return reply\n" +
-    "end\n" +
-    "if verb == \"beat\" then\n" +
-    "local lease, patience = tonumber(ARGV[2]), tonumber(ARGV[3])\n" +
-    "serve()\n" +
-    "local reply = { now, 0 }\n" +
-    "for at = 4, #ARGV do\n" +
-    "local id = ARGV[at]\n" +
-    "local answer, expiry = -3, 0\n" +
-    "local known = redis.call(\"HMGET\", key, \"h:\" .. id, \"w:\" .. id)\n" +
-    "if known[1] then\n" +
-    "answer, expiry = extend(id, known[1], lease)\n" +
-    "elseif known[2] then\n" +
-    "local count, place, rest = string.match(known[2], \"^%d+ (%d+) (%d+)(.*)$\")\n" +
-    "if tonumber(count) > permits then\n" +
-    "answer = -2\n" +
-    "leave(id, place)\n" +
+    "put(\"w:\" .. id, text(tail))\n" +
+    "put(\"p:\" .. text(tail), string.format(\"%.0f %.0f %.0f %s %s\", now + patience, count, lease, id, own))\n" +
+    "answer(0)\n" +
+    "answer(tail)\n" +
     "else\n" +
-    "answer = 0\n" +
-    "redis.call(\"HSET\", key, \"w:\" .. id, text(now + patience) .. \" \" .. count .. \" \" .. place .. rest)\n" +
+    "answer(-1)\n" +
+    "answer(0)\n" +
     "end\n" +
     "end\n" +
-    "reply[#reply + 1] = answer\n" +
-    "reply[#reply + 1] = expiry\n" +
+    "return math.max(lease, patience)\n" +
     "end\n" +
-    "finish(math.max(lease, patience))\n" +
-    "reply[2] = soonest\n" +
-    "return reply\n" +
-    "end\n" +
-    "if verb == \"renew\" then\n" +
-    "local lease = tonumber(ARGV[2])\n" +
-    "local reply = { now }\n" +
-    "for at = 3, #ARGV do\n" +
-    "local id = ARGV[at]\n" +
-    "local known = redis.call(\"HGET\", key, \"h:\" .. id)\n" +
-    "reply[#reply + 1] = known and select(2, extend(id, known, lease)) or 0\n" +
-    "end\n" +
-    "finish(lease)\n" +
-    "return reply\n" +
-    "end\n" +
-    "local reply = { now }\n" +
-    "for at = 2, #ARGV do\n" +
-    "local id = ARGV[at]\n" +
-    "local known = redis.call(\"HMGET\", key, \"h:\" .. id, \"w:\" .. id)\n" +
-    "reply[#reply + 1] = known[1] and 1 or 0\n" +
-    "if known[1] then\n" +
-    "redis.call(\"HDEL\", key, \"h:\" .. id)\n" +
-    "held = held - tonumber(string.match(known[1], \"^%d+ (%d+)\"))\n" +
-    "elseif known[2] then\n" +
-    "leave(id, string.match(known[2], \"^%d+ %d+ (%d+)\"))\n" +
+    "function verbs.beat(at, first, last)\n" +
+    "local lease, patience = tonumber(ARGV[at]), tonumber(ARGV[at + 1])\n" +
+    "serve()\n" +
+    "for place = first, last, 2 do\n" +
+    "local id = ARGV[place]\n" +
+    "local waits = rows[\"w:\" .. id]\n" +
+    "if rows[\"h:\" .. id] then\n" +
+    "local own_token, expiry = extend(id, lease)\n" +
+    "answer(own_token)\n" +
+    "answer(expiry)\n" +
+    "elseif waits then\n" +
+    "fetch({ \"p:\" .. waits })\n" +
+    "put(\"p:\" .. waits, (string.gsub(rows[\"p:\" .. waits], \"^%d+\", text(now + patience))))\n" +
+    "answer(0)\n" +
+    "answer(tonumber(waits))\n" +
+    "else\n" +
+    "answer(-2)\n" +
+    "answer(0)\n" +
     "end\n" +
     "end\n" +
-    "finish(0)\n" +
+    "return last < first and 0 or math.max(lease, patience)\n" +
+    "end\n" +
+    "function verbs.renew(at, first, last)\n" +
+    "local lease = tonumber(ARGV[at])\n" +
+    "for place = first, last do\n" +
+    "answer(rows[\"h:\" .. ARGV[place]] and select(2, extend(ARGV[place], lease)) or 0)\n" +
+    "end\n" +
+    "return lease\n" +
+    "end\n" +
+    "function verbs.release(_, first, last)\n" +
+    "for place = first, last do\n" +
+    "local id = ARGV[place]\n" +
+    "local waits = rows[\"w:\" .. id]\n" +
+    "if rows[\"h:\" .. id] then\n" +
+    "local _, count = numbers(rows[\"h:\" .. id])\n" +
+    "held = held - count\n" +
+    "put(\"h:\" .. id, false)\n" +
+    "answer(1)\n" +
+    "else\n" +
+    "if waits then\n" +
+    "leave(id, tonumber(waits))\n" +
+    "end\n" +
+    "answer(0)\n" +
+    "end\n" +
+    "end\n" +
+    "return 0\n" +
+    "end\n" +
+    "function verbs.pass(at, first, last)\n" +
+    "local lease = tonumber(ARGV[at])\n" +
+    "for place = first, last, 3 do\n" +
+    "local id, heir = ARGV[place], ARGV[place + 1]\n" +
+    "local row, expiry, _, count = rows[\"h:\" .. id], 0, nil, nil\n" +
+    "if row then\n" +
+    "_, count = numbers(row)\n" +
+    "held = held - count\n" +
+    "put(\"h:\" .. id, false)\n" +
+    "end\n" +
+    "if rows[\"h:\" .. heir] then\n" +
+    "_, expiry = extend(heir, lease)\n" +
+    "elseif row then\n" +
+    "if rows[\"w:\" .. heir] then\n" +
+    "leave(heir, tonumber(rows[\"w:\" .. heir]))\n" +
+    "end\n" +
+    "held = held + count\n" +
+    "gained[own] = (gained[own] or 0) + 1\n" +
+    "expiry = now + lease\n" +
+    "hold(heir, count, expiry, tonumber(ARGV[place + 2]))\n" +
+    "end\n" +
+    "answer(row and 1 or 0)\n" +
+    "answer(expiry)\n" +
+    "end\n" +
+    "return lease\n" +
+    "end\n" +
+    "local lasting, at = 0, 2\n" +
+    "while at <= #ARGV do\n" +
+    "local verb, count = ARGV[at], tonumber(ARGV[at + 1])\n" +
+    "local first = at + 2 + terms[verb]\n" +
+    "local after = first + count * width[verb]\n" +
+    "lasting = math.max(lasting, verbs[verb](at + 2, first, after - 1))\n" +
+    "at = after\n" +
+    "end\n" +
+    "serve()\n" +
+    "promise()\n" +
+    "save(lasting)\n" +
+    "reply[1] = news[own] or \"\"\n" +
+    "reply[3], reply[4] = soonest, head\n" +
+    "for channel, message in pairs(news) do\n" +
+    "if channel ~= own then\n" +
+    "redis.pcall(\"PUBLISH\", channel, message)\n" +
+    "end\n" +
+    "end\n" +
     "return reply\n",
-  sha: "a1cfe7404877f0a07b90ca6a035782e15a0797ee",
+  sha: "184da56c3bead530acb4dcbd61c0051bf8de4364",
 };

@@ -1,102 +1,187 @@
 -- A semaphore on one key: who holds its permits, and who stands in line for them.
 --
 -- KEYS[1]  a hash with everything below. One key, so that it expires, is evicted and changes nodes as a whole.
--- ARGV[1]  the verb, and after it:
---   take     permits, set, lease, patience, channel, then id, count ...
---              Takes `count` permits for each `id`, or with patience > 0 puts it in line; asked again, it says what
---              became of it, and holds on to what was granted for a whole lease from now. `permits` is how many there
---              are: it counts from now on when `set` is 1, or when the key knows of none.
---   beat     lease, patience, then id ...
---              Those who wait are still there; those who were granted meanwhile take it up, for a whole lease from now.
---   renew    lease, then id ...
---   release  id ...
+-- ARGV[1]  the channel of the caller, and after it what is asked, one verb after another, in this order:
+--   take     n, permits, new, lease, patience, then n times id, count
+--              Takes `count` permits for each `id`, or with patience > 0 puts it in line. `new` is 1 when nobody has
+--              heard of these ids: then `permits`, how many there are, counts from now on. Otherwise it says what became
+--              of them, and holds on to what was granted for a whole lease from now.
+--   beat     n, lease, patience, then n times id, place
+--              Those who wait there are still alive; those who were granted meanwhile take it up, for a whole lease from now.
+--              With n = 0 it only looks whether time has given something back.
+--   renew    n, lease, then n ids
+--   release  n, then n ids
 --              Gives back what each holds, or its place in line.
---   inspect
--- permits and count are whole numbers, lease and patience µs; ids have no blanks.
+--   pass     n, lease, then n times id, heir, token
+--              Gives what `id` holds to `heir`, which was promised that token: as `id` released and `heir` granted.
+-- or with ARGV[2] "inspect", which stands alone and changes nothing.
+-- n, permits and count are whole numbers, lease and patience µs; ids have no blanks.
 --
--- Returns
---   take, beat      {now, soonest, token, expiry ...}, a pair for each id. In place of a token: 0 in line, -1 not now,
---                   -2 never (more than there are), -3 unknown. Nobody's turn comes by time alone before `soonest`.
---   renew           {now, expiry ...}, expiry 0 when it was lost
---   release         {now, 1 or 0 ...}, 0 when the id held nothing any more
---   inspect         {now, permits, held, waiting}, permits 0 when the key knows of none
--- All moments are µs on this server's clock. Whoever is granted permits while in line is told on its channel (PUBLISH:
--- it reaches subscribers on every node of a cluster, so that a process needs one subscription for all its keys):
--- "<id> <token> <now> <expiry>", or "<id> 0 0 0" to ask again, several joined by ";". Until it is heard of, such a
--- grant lasts no longer than its place in line would have.
+-- Returns {news, now, soonest, head}, and after it for each id
+--   take, beat   a token and its expiry; or in place of a token 0 in line, -1 not now, -2 unknown, and for the one in
+--                line its place. Nobody's turn comes by time alone before `soonest`, and who stands at `head` is first.
+--   renew        its expiry, 0 when it was lost
+--   release      1, or 0 when the id held nothing any more
+--   pass         as release, and the heir's expiry, 0 when it holds nothing
+-- and for inspect {"", now, permits, held, waiting}, permits 0 when the key knows of none.
+-- All moments are µs on this server's clock. Whoever is granted permits while in line is told: in `news` when it has the
+-- channel of the caller, else by a message there (PUBLISH: it reaches subscribers on every node of a cluster, so that a
+-- process needs one subscription for all its keys): "<id> <token> <now> <expiry>", several joined by ";". Until it is
+-- heard of, such a grant lasts no longer than its place in line would have.
+--
+-- "<id> <token> 0 0" is a promise: this one is next in line, and whatever comes back to the key is granted to it, with
+-- this token. So its process may hand it what another there gives back without asking first, and say so afterwards
+-- (`pass`). As many are promised to a process as it was just granted. "<id> 0 0 0" takes it back: there are fewer permits.
 --
 -- Fields
---   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept>": the latest moment seen, the
---              last fencing token, how many permits there are and how many are out, how many wait, the first place in
---              line that may be taken and the last given out, a moment before which nothing below runs out, and when
---              this key expires
+--   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept> <promised> <offset>": the latest
+--              moment seen, the last fencing token, how many permits there are and how many are out, how many wait, the
+--              first place in line that may be taken and the last given out, a moment before which nothing below runs
+--              out, when this key expires, the last place to which a token was promised, and what to add to such a place
+--              to get its token
 --   h:<id>     "<expiry> <count> <token>": a holder
---   w:<id>     "<deadline> <count> <place> <lease> <channel>": one who waits, dead at the deadline
---   p:<place>  the id that stands there
+--   p:<place>  "<deadline> <count> <lease> <id> <channel>": one who waits there, dead at the deadline
+--   w:<id>     the place where it waits
 
-local key, verb = KEYS[1], ARGV[1]
+local key, own = KEYS[1], ARGV[1]
 local never = 4503599627370496
 -- a clock that is set back by less stands still for that long
 local tolerance = 1000000
--- how much longer than its holders the key remembers the last token, in case the clock is set back
-local memory = 60000000
+-- How much longer than its holders the key remembers the last token: tokens increase unless the clock is set back by
+-- more than that, in one step, while nobody holds or waits.
+local memory = 900000000
 
 local function text(number)
   return string.format("%.0f", number)
 end
 
+local function numbers(row)
+  local found = {}
+  for number in string.gmatch(row, "%d+") do
+    found[#found + 1] = tonumber(number)
+  end
+  return unpack(found)
+end
+
 local time = redis.call("TIME")
 local now = time[1] * 1000000 + time[2]
 
-if verb == "inspect" then
+if ARGV[2] == "inspect" then
   local all = redis.call("HGETALL", key)
-  local permits, held, waiting = 0, 0, 0
+  local permits, held, waiting, rows = 0, 0, 0, {}
   for at = 1, #all, 2 do
-    local kind = string.sub(all[at], 1, 2)
-    if all[at] == "state" then
-      permits = tonumber(string.match(all[at + 1], "^%d+ %d+ (%d+)"))
-    elseif kind == "h:" or kind == "w:" then
-      local moment, count = string.match(all[at + 1], "^(%d+) (%d+)")
-      if tonumber(moment) > now then
-        if kind == "h:" then
-          held = held + tonumber(count)
-        else
-          waiting = waiting + 1
+    rows[all[at]] = all[at + 1]
+  end
+  if rows.state then
+    local seen, _, count = numbers(rows.state)
+    now, permits = math.max(now, seen), count
+  end
+  for field, row in pairs(rows) do
+    local kind = string.sub(field, 1, 2)
+    if kind == "h:" or kind == "p:" then
+      local moment, count = string.match(row, "^(%d+) (%d+)")
+      if tonumber(moment) <= now then
+        count = 0
+      elseif kind == "p:" then
+        waiting = waiting + 1
+      else
+        held = held + tonumber(count)
+      end
+    end
+  end
+  return { "", now, permits, held, waiting }
+end
+
+-- How many arguments stand before the ids, and how many each of them has.
+local terms = { take = 4, beat = 2, renew = 1, release = 0, pass = 1 }
+local width = { take = 2, beat = 2, renew = 1, release = 1, pass = 3 }
+
+-- Rows as they are now, false where there is none: read once, and written once in the end if they have changed.
+local rows, changed = {}, {}
+
+local function fetch(fields)
+  local missing = {}
+  for _, field in ipairs(fields) do
+    if rows[field] == nil then
+      missing[#missing + 1] = field
+    end
+  end
+  if #missing > 0 then
+    local found = redis.call("HMGET", key, unpack(missing))
+    for at, field in ipairs(missing) do
+      rows[field] = found[at]
+    end
+  end
+end
+
+local function put(field, row)
+  rows[field] = row
+  changed[field] = true
+end
+
+-- Whether something is asked that must not fail because memory is full.
+local mild = false
+local wanted = { "state" }
+do
+  local at = 2
+  while at <= #ARGV do
+    local verb, count = ARGV[at], tonumber(ARGV[at + 1])
+    local first = at + 2 + terms[verb]
+    at = first + count * width[verb]
+    mild = mild or verb == "renew" or verb == "release" or verb == "pass"
+    if verb ~= "take" or ARGV[first - 3] == "0" then
+      for place = first, at - 1, width[verb] do
+        wanted[#wanted + 1] = "h:" .. ARGV[place]
+        wanted[#wanted + 1] = "w:" .. ARGV[place]
+        if verb == "beat" then
+          wanted[#wanted + 1] = "p:" .. ARGV[place + 1]
+        elseif verb == "pass" then
+          wanted[#wanted + 1] = "h:" .. ARGV[place + 1]
+          wanted[#wanted + 1] = "w:" .. ARGV[place + 1]
         end
       end
     end
   end
-  return { now, permits, held, waiting }
 end
+fetch(wanted)
 
 local seen, token, permits, held, waiting, head, tail, soonest, kept = 0, 0, 0, 0, 0, 1, 0, never, 0
-local state = redis.call("HGET", key, "state")
+local promised, offset = 0, 0
+local state = rows.state
 if state then
-  local row = {}
-  for number in string.gmatch(state, "%d+") do
-    row[#row + 1] = tonumber(number)
-  end
-  seen, token, permits, held, waiting, head, tail, soonest, kept = unpack(row)
+  seen, token, permits, held, waiting, head, tail, soonest, kept, promised, offset = numbers(state)
 end
 
 local function leave(id, place)
-  redis.call("HDEL", key, "w:" .. id, "p:" .. place)
+  put("w:" .. id, false)
+  put("p:" .. text(place), false)
   waiting = waiting - 1
+  if place == head then
+    head = head + 1
+  end
 end
 
-local function grant(id, count, expiry)
+local function hold(id, count, expiry, own_token)
+  soonest = math.min(soonest, expiry)
+  put("h:" .. id, string.format("%.0f %.0f %.0f", expiry, count, own_token))
+end
+
+-- How many times each channel was granted something.
+local gained = {}
+
+local function grant(id, count, expiry, channel)
   token = math.max(token + 1, now)
   held = held + count
-  soonest = math.min(soonest, expiry)
-  redis.call("HSET", key, "h:" .. id, text(expiry) .. " " .. text(count) .. " " .. text(token))
+  gained[channel] = (gained[channel] or 0) + 1
+  hold(id, count, expiry, token)
 end
 
 -- Holds on to what `id` holds, for a whole lease from now. Returns its token and the new expiry.
-local function extend(id, entry, lease)
-  local count, first = string.match(entry, "^%d+ (%d+) (%d+)$")
+local function extend(id, lease)
+  local _, count, first = numbers(rows["h:" .. id])
   local expiry = now + lease
-  redis.call("HSET", key, "h:" .. id, text(expiry) .. " " .. count .. " " .. first)
-  return tonumber(first), expiry
+  hold(id, count, expiry, first)
+  return first, expiry
 end
 
 -- Drops what has run out, counts what is left, and moves its moments back by `back`.
@@ -106,13 +191,14 @@ local function sweep(back)
   for at = 1, #all, 2 do
     local field = all[at]
     local kind = string.sub(field, 1, 2)
-    if kind == "h:" or kind == "w:" then
-      local moment, count, third, rest = string.match(all[at + 1], "^(%d+) (%d+) (%d+)(.*)$")
+    if kind == "h:" or kind == "p:" then
+      rows[field] = all[at + 1]
+      local moment, count, rest = string.match(all[at + 1], "^(%d+) (%d+)(.*)$")
       moment = tonumber(moment) - back
       if moment <= now then
-        redis.call("HDEL", key, field)
-        if kind == "w:" then
-          redis.call("HDEL", key, "p:" .. third)
+        put(field, false)
+        if kind == "p:" then
+          put("w:" .. string.match(rest, "^ %d+ (%S+)"), false)
         end
       else
         soonest = math.min(soonest, moment)
@@ -122,74 +208,152 @@ local function sweep(back)
           waiting = waiting + 1
         end
         if back > 0 then
-          redis.call("HSET", key, field, text(moment) .. " " .. count .. " " .. third .. rest)
+          put(field, text(moment) .. " " .. count .. rest)
         end
       end
     end
+  end
+  if back > 0 then
+    -- the key itself is to expire by the clock as it is now
+    kept = 0
   end
 end
 
 -- What is to be told, by channel.
 local news = {}
 
-local function tell(channel, id, first, expiry)
-  local moment = expiry > 0 and now or 0
-  local message = id .. " " .. text(first) .. " " .. text(moment) .. " " .. text(expiry)
+local function tell(channel, id, own_token, moment, expiry)
+  local message = string.format("%s %.0f %.0f %.0f", id, own_token, moment, expiry)
   news[channel] = news[channel] and news[channel] .. ";" .. message or message
+end
+
+-- Reads so many places from the head on.
+local function ahead(many)
+  local line = {}
+  for place = head, math.min(head + many - 1, tail) do
+    line[#line + 1] = "p:" .. text(place)
+  end
+  fetch(line)
+end
+
+local function waiter(place)
+  local row = rows["p:" .. text(place)]
+  if row then
+    return string.match(row, "^(%d+) (%d+) (%d+) (%S+) (.*)$")
+  end
 end
 
 -- Gives what is free to those in line, strictly in order.
 local function serve()
+  local many = math.min(permits - held, 100)
   while waiting > 0 and held < permits do
-    local place = text(head)
-    local id = redis.call("HGET", key, "p:" .. place)
+    if rows["p:" .. text(head)] == nil then
+      ahead(many)
+      many = math.min(2 * many, 100)
+    end
+    local deadline, size, lease, id, channel = waiter(head)
     if id then
-      local deadline, size, _, lease, channel =
-        string.match(redis.call("HGET", key, "w:" .. id), "^(%d+) (%d+) (%d+) (%d+) (.*)$")
-      local count = tonumber(size)
-      if count > permits then
-        leave(id, place)
-        tell(channel, id, 0, 0)
-      elseif held + count > permits then
+      local count, expiry = tonumber(size), math.min(now + tonumber(lease), tonumber(deadline))
+      if held + count > permits then
         return
+      end
+      local place = head
+      leave(id, place)
+      if place <= promised then
+        held = held + count
+        gained[channel] = (gained[channel] or 0) + 1
+        hold(id, count, expiry, offset + place)
+        tell(channel, id, offset + place, now, expiry)
       else
-        leave(id, place)
-        local expiry = math.min(now + tonumber(lease), tonumber(deadline))
-        grant(id, count, expiry)
-        tell(channel, id, token, expiry)
+        grant(id, count, expiry, channel)
+        tell(channel, id, token, now, expiry)
       end
     elseif head > tail then
       waiting = 0
-      return
+    else
+      head = head + 1
     end
-    head = head + 1
   end
 end
 
--- Serves the line, writes the state, lets the key live on for `lasting` at least, and tells those who are concerned.
-local function finish(lasting)
-  if seen == 0 and verb ~= "take" then
+-- Promises what comes next to the process of the first in line, when it was granted something just now.
+local function promise()
+  if waiting == 0 or held > permits or head <= promised or next(gained) == nil then
     return
   end
-  serve()
+  ahead(1)
+  local _, _, _, _, channel = waiter(head)
+  local many = math.min(channel and gained[channel] or 0, 50)
+  ahead(many)
+  local first = math.max(token + 1, now)
+  for place = head, head + many - 1 do
+    local _, _, _, id, other = waiter(place)
+    if other ~= channel then
+      return
+    end
+    offset, promised, token = first - head, place, first + place - head
+    tell(channel, id, token, 0, 0)
+  end
+end
+
+-- Takes back what was promised.
+local function revoke()
+  ahead(promised - head + 1)
+  for place = head, promised do
+    local _, _, _, id, channel = waiter(place)
+    if id then
+      tell(channel, id, 0, 0, 0)
+    end
+  end
+  promised = math.min(promised, head - 1)
+end
+
+local function write(command, list)
+  for first = 1, #list, 1000 do
+    redis.call(command, key, unpack(list, first, math.min(first + 999, #list)))
+  end
+end
+
+-- Writes what has changed, and lets the key live on for `lasting` at least.
+local function save(lasting)
   local short = now + lasting + memory > kept
   if short then
     kept = now + 2 * (lasting + memory)
   end
-  local form = "%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f"
-  state = string.format(form, now, token, permits, held, waiting, head, tail, soonest, kept)
-  redis.call("HSET", key, "state", state)
+  local rest = string.format(
+    "%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f",
+    token,
+    permits,
+    held,
+    waiting,
+    head,
+    tail,
+    soonest,
+    kept,
+    promised,
+    offset
+  )
+  if next(changed) == nil and (not state or string.match(state, "^%d+ (.*)$") == rest) then
+    return
+  end
+  local sets, drops = { "state", text(now) .. " " .. rest }, {}
+  for field in pairs(changed) do
+    if rows[field] then
+      sets[#sets + 1] = field
+      sets[#sets + 1] = rows[field]
+    else
+      drops[#drops + 1] = field
+    end
+  end
+  -- Redis asks whether memory is full at the first write of a script only, and of these never
+  if mild and #drops == 0 then
+    redis.call("PEXPIREAT", key, text(math.ceil(kept / 1000)))
+  end
+  write("HDEL", drops)
+  write("HSET", sets)
   if short then
     redis.call("PEXPIREAT", key, text(math.ceil(kept / 1000)))
   end
-  for channel, message in pairs(news) do
-    redis.pcall("PUBLISH", channel, message)
-  end
-end
-
-if verb == "renew" then
-  -- may run when memory is full: Redis asks that of the first write of a script only, and never of this one
-  redis.call("PEXPIREAT", key, text(math.ceil(kept / 1000)))
 end
 
 if seen - now > tolerance then
@@ -201,27 +365,39 @@ else
   end
 end
 
-if verb == "take" then
-  local lease, patience, channel = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
-  if ARGV[3] == "1" or permits == 0 then
-    permits = tonumber(ARGV[2])
+local reply = { "", now, 0, 0 }
+
+local function answer(number)
+  reply[#reply + 1] = number
+end
+
+-- Each gets the place of its first argument, and of its first and last id; and says how long what it did may last.
+local verbs = {}
+
+function verbs.take(at, first, last)
+  local lease, patience = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local known = ARGV[at + 1] == "0"
+  if not known or permits == 0 then
+    local before = permits
+    permits = tonumber(ARGV[at])
+    if permits < before then
+      revoke()
+    end
   end
   serve()
-  local reply = { now, 0 }
-  for at = 7, #ARGV, 2 do
-    local id, count = ARGV[at], tonumber(ARGV[at + 1])
-    local answer, expiry = -1, 0
-    local known = redis.call("HMGET", key, "h:" .. id, "w:" .. id)
-    if known[1] then
-      answer, expiry = extend(id, known[1], lease)
-    elseif known[2] then
-      answer = 0
-    elseif count > permits then
-      answer = -2
+  for place = first, last, 2 do
+    local id, count = ARGV[place], tonumber(ARGV[place + 1])
+    if known and rows["h:" .. id] then
+      local own_token, expiry = extend(id, lease)
+      answer(own_token)
+      answer(expiry)
+    elseif known and rows["w:" .. id] then
+      answer(0)
+      answer(tonumber(rows["w:" .. id]))
     elseif waiting == 0 and held + count <= permits then
-      expiry = now + lease
-      grant(id, count, expiry)
-      answer = token
+      grant(id, count, now + lease, own)
+      answer(token)
+      answer(now + lease)
     elseif patience > 0 then
       tail = tail + 1
       if waiting == 0 then
@@ -229,68 +405,111 @@ if verb == "take" then
       end
       waiting = waiting + 1
       soonest = math.min(soonest, now + patience)
-      local entry = { text(now + patience), text(count), text(tail), text(lease), channel }
-      redis.call("HSET", key, "w:" .. id, table.concat(entry, " "), "p:" .. text(tail), id)
-      answer = 0
+      put("w:" .. id, text(tail))
+      put("p:" .. text(tail), string.format("%.0f %.0f %.0f %s %s", now + patience, count, lease, id, own))
+      answer(0)
+      answer(tail)
+    else
+      answer(-1)
+      answer(0)
     end
-    reply[at - 4], reply[at - 3] = answer, expiry
   end
-  finish(math.max(lease, patience))
-  reply[2] = soonest
-  return reply
+  return math.max(lease, patience)
 end
 
-if verb == "beat" then
-  local lease, patience = tonumber(ARGV[2]), tonumber(ARGV[3])
+function verbs.beat(at, first, last)
+  local lease, patience = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
   serve()
-  local reply = { now, 0 }
-  for at = 4, #ARGV do
-    local id = ARGV[at]
-    local answer, expiry = -3, 0
-    local known = redis.call("HMGET", key, "h:" .. id, "w:" .. id)
-    if known[1] then
-      answer, expiry = extend(id, known[1], lease)
-    elseif known[2] then
-      local count, place, rest = string.match(known[2], "^%d+ (%d+) (%d+)(.*)$")
-      if tonumber(count) > permits then
-        answer = -2
-        leave(id, place)
-      else
-        answer = 0
-        redis.call("HSET", key, "w:" .. id, text(now + patience) .. " " .. count .. " " .. place .. rest)
-      end
+  for place = first, last, 2 do
+    local id = ARGV[place]
+    local waits = rows["w:" .. id]
+    if rows["h:" .. id] then
+      local own_token, expiry = extend(id, lease)
+      answer(own_token)
+      answer(expiry)
+    elseif waits then
+      fetch({ "p:" .. waits })
+      put("p:" .. waits, (string.gsub(rows["p:" .. waits], "^%d+", text(now + patience))))
+      answer(0)
+      answer(tonumber(waits))
+    else
+      answer(-2)
+      answer(0)
     end
-    reply[#reply + 1] = answer
-    reply[#reply + 1] = expiry
   end
-  finish(math.max(lease, patience))
-  reply[2] = soonest
-  return reply
+  return last < first and 0 or math.max(lease, patience)
 end
 
-if verb == "renew" then
-  local lease = tonumber(ARGV[2])
-  local reply = { now }
-  for at = 3, #ARGV do
-    local id = ARGV[at]
-    local known = redis.call("HGET", key, "h:" .. id)
-    reply[#reply + 1] = known and select(2, extend(id, known, lease)) or 0
+function verbs.renew(at, first, last)
+  local lease = tonumber(ARGV[at])
+  for place = first, last do
+    answer(rows["h:" .. ARGV[place]] and select(2, extend(ARGV[place], lease)) or 0)
   end
-  finish(lease)
-  return reply
+  return lease
 end
 
-local reply = { now }
-for at = 2, #ARGV do
-  local id = ARGV[at]
-  local known = redis.call("HMGET", key, "h:" .. id, "w:" .. id)
-  reply[#reply + 1] = known[1] and 1 or 0
-  if known[1] then
-    redis.call("HDEL", key, "h:" .. id)
-    held = held - tonumber(string.match(known[1], "^%d+ (%d+)"))
-  elseif known[2] then
-    leave(id, string.match(known[2], "^%d+ %d+ (%d+)"))
+function verbs.release(_, first, last)
+  for place = first, last do
+    local id = ARGV[place]
+    local waits = rows["w:" .. id]
+    if rows["h:" .. id] then
+      local _, count = numbers(rows["h:" .. id])
+      held = held - count
+      put("h:" .. id, false)
+      answer(1)
+    else
+      if waits then
+        leave(id, tonumber(waits))
+      end
+      answer(0)
+    end
+  end
+  return 0
+end
+
+function verbs.pass(at, first, last)
+  local lease = tonumber(ARGV[at])
+  for place = first, last, 3 do
+    local id, heir = ARGV[place], ARGV[place + 1]
+    local row, expiry, _, count = rows["h:" .. id], 0, nil, nil
+    if row then
+      _, count = numbers(row)
+      held = held - count
+      put("h:" .. id, false)
+    end
+    if rows["h:" .. heir] then
+      _, expiry = extend(heir, lease)
+    elseif row then
+      if rows["w:" .. heir] then
+        leave(heir, tonumber(rows["w:" .. heir]))
+      end
+      held = held + count
+      gained[own] = (gained[own] or 0) + 1
+      expiry = now + lease
+      hold(heir, count, expiry, tonumber(ARGV[place + 2]))
+    end
+    answer(row and 1 or 0)
+    answer(expiry)
+  end
+  return lease
+end
+
+local lasting, at = 0, 2
+while at <= #ARGV do
+  local verb, count = ARGV[at], tonumber(ARGV[at + 1])
+  local first = at + 2 + terms[verb]
+  local after = first + count * width[verb]
+  lasting = math.max(lasting, verbs[verb](at + 2, first, after - 1))
+  at = after
+end
+serve()
+promise()
+save(lasting)
+reply[1] = news[own] or ""
+reply[3], reply[4] = soonest, head
+for channel, message in pairs(news) do
+  if channel ~= own then
+    redis.pcall("PUBLISH", channel, message)
   end
 end
-finish(0)
 return reply

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, type TestContext } f
 import { type Server, startServer } from "../../../../scripts/servers.mjs";
 import { type ClientLibrary, everyClient, type OpenClient } from "../../test/clients.js";
 import { until } from "../../test/cluster.js";
+import { type Call, isLease, Model, note, outcomeOf, type Step, stepArbitrary } from "../../test/semaphore-model.js";
 import { soakSemaphore } from "../../test/soak/semaphore.js";
 import { ClosedError, LeaseLostError, MaxWaitExceededError, StoreError } from "../core/errors.js";
 import { driverOf, type ScriptHost, type Store, storeDriver } from "../core/store.js";
@@ -22,32 +23,62 @@ const elapsed = async (work: () => Promise<unknown>): Promise<number> => {
 interface Faults {
   /** Messages are lost. */
   deaf: boolean;
-  /** In place of sending a script with this verb. */
-  intercept: (verb: string, send: () => Promise<unknown>) => Promise<unknown>;
+  /** In place of sending a script with these verbs. */
+  intercept: (verbs: readonly string[], send: () => Promise<unknown>) => Promise<unknown>;
   /** The verbs that were sent. */
   readonly sent: string[];
+  /** How many ms it takes to subscribe, how many subscriptions are being opened, and how many are open. */
+  slowToListen: number;
+  opening: number;
+  listening: number;
+  /** In place of subscribing. */
+  refuse: (() => Promise<never>) | undefined;
 }
 
 /** The same store, on which things can go wrong. */
 function breakable(store: Store, subscribes = true): { store: Store; faults: Faults } {
-  const faults: Faults = { deaf: false, intercept: (_, send) => send(), sent: [] };
+  const faults: Faults = {
+    deaf: false,
+    intercept: (_, send) => send(),
+    sent: [],
+    slowToListen: 0,
+    opening: 0,
+    listening: 0,
+    refuse: undefined,
+  };
   const driver = storeDriver(store);
   const scripts = driver.scripts as ScriptHost;
   const broken: ScriptHost = {
     name: (limiter, part, key) => scripts.name(limiter, part, key),
+    whenClosed: (listener) => scripts.whenClosed(listener),
     run: (script, keys, args, timeout) => {
-      faults.sent.push(String(args[0]));
-      return faults.intercept(String(args[0]), () => scripts.run(script, keys, args, timeout));
+      const verbs = ["take", "beat", "renew", "release", "pass", "inspect"].filter((verb) => args.includes(verb));
+      faults.sent.push(...verbs);
+      return faults.intercept(verbs, () => scripts.run(script, keys, args, timeout));
     },
     subscribe: subscribes
-      ? (channel, onMessage) =>
-          (scripts.subscribe as NonNullable<ScriptHost["subscribe"]>)(channel, (message) => {
-            if (!faults.deaf) onMessage(message);
-          })
+      ? async (channel, onMessage) => {
+          const subscribe = scripts.subscribe as NonNullable<ScriptHost["subscribe"]>;
+          faults.opening += 1;
+          try {
+            await sleep(faults.slowToListen);
+            if (faults.refuse) await faults.refuse();
+            const end = await subscribe(channel, (message) => {
+              if (!faults.deaf) onMessage(message);
+            });
+            faults.listening += 1;
+            return async () => {
+              await end();
+              faults.listening -= 1;
+            };
+          } finally {
+            faults.opening -= 1;
+          }
+        }
       : undefined,
   };
   const wrapped = Object.create(driver, { scripts: { value: broken } });
-  return { store: { kind: "broken", close: async () => {}, [driverOf]: wrapped } as Store, faults };
+  return { store: { kind: "broken", close: () => store.close(), [driverOf]: wrapped } as Store, faults };
 }
 
 const libraries = everyClient();
@@ -94,6 +125,63 @@ function fleetOf(open: () => Promise<OpenClient>, onTestFinished: (close: () => 
 
 const waiting = (gate: Semaphore, count: number): Promise<void> =>
   until(async () => (await gate.inspect("key")).waiting === count);
+
+/** Time passes by itself on a server: it is left out. */
+const timelessStep = stepArbitrary.filter(({ verb }) => verb !== "advance");
+
+/** The same steps in the model and on the server, from several processes, one after another. */
+async function follow(gates: readonly Semaphore[], key: string, steps: readonly Step[]): Promise<void> {
+  const model = new Model();
+  const known = new Set<Lease>();
+  let lastToken = 0;
+  const [first] = gates as [Semaphore];
+  for (const step of steps) {
+    if (step.verb === "ask") {
+      const { wait, permits, capacity, mortal } = step;
+      const controller = new AbortController();
+      const deadline = Number.POSITIVE_INFINITY;
+      const call: Call = { permits, mortal, deadline, expected: "waiting", expiry: 0, outcome: "waiting", controller };
+      model.ask(step, call, wait);
+      const gate = gates[capacity - 1] as Semaphore;
+      const options = { permits, renew: !mortal, signal: controller.signal };
+      void note(call, wait ? gate.acquire(key, options) : gate.tryAcquire(key, options));
+    } else if (step.verb !== "advance") {
+      const among = step.verb === "abort" ? model.line : model.calls.filter(({ outcome }) => isLease(outcome));
+      const call = among[step.which % Math.max(among.length, 1)];
+      if (call === undefined) continue;
+      const { expected } = call;
+      if (step.verb === "abort") {
+        call.expected = "aborted";
+        model.serve();
+        call.controller.abort(new Error("aborted"));
+      } else if (step.verb === "release") {
+        if (expected === "held") call.expected = "released";
+        model.serve();
+        expect(await (call.outcome as Lease).release()).toBe(true);
+      } else {
+        expect(await (call.outcome as Lease).renew()).toBe(expected === "held");
+      }
+    }
+    const truth = (): string => JSON.stringify(model.calls.map(outcomeOf));
+    const theory = JSON.stringify(model.calls.map(({ expected }) => expected));
+    await until(async () => {
+      const { held, waiting: left } = await first.inspect(key);
+      return held === model.out && left === model.line.length && truth() === theory;
+    }).catch(() => undefined);
+    expect(truth()).toBe(theory);
+    expect(await first.inspect(key)).toMatchObject({ held: model.out, waiting: model.line.length });
+    const fresh = model.calls.flatMap(({ outcome }) => (isLease(outcome) && !known.has(outcome) ? [outcome] : []));
+    for (const lease of fresh) {
+      expect(lease.token).toBeGreaterThan(lastToken);
+      lastToken = lease.token;
+      known.add(lease);
+    }
+  }
+  for (const { outcome, controller } of model.calls) {
+    controller.abort();
+    if (isLease(outcome)) await outcome.release();
+  }
+}
 
 describe.concurrent.each(targets)("on $name", ({ open }) => {
   const fleet = (context: TestContext): Fleet => fleetOf(() => open(ioredis), context.onTestFinished);
@@ -183,8 +271,9 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
   it("regression 7: a holder that died gives its permit back within one lease, under steady traffic", async (context) => {
     const { join } = fleet(context);
     const gate = await join({ permits: 2, lease: 1000 });
-    const dead = await gate.acquire("key", { renew: false });
+    // before the question: the answer may come late, and the lease does not wait for it
     const died = performance.now();
+    const dead = await gate.acquire("key", { renew: false });
     let both = 0;
     while (both === 0 && performance.now() - died < 5000) {
       const one = await gate.acquire("key");
@@ -194,7 +283,7 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
       await one.release();
     }
     expect(both).toBeGreaterThan(900);
-    expect(both).toBeLessThan(2000);
+    expect(both).toBeLessThan(2500);
     expect(dead.signal.aborted).toBe(true);
   });
 
@@ -246,8 +335,8 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
         const key = `sluice:${name}:%#semaphore:{key}`;
         // a key lives on for a while, and not for ever
         const ttl = await client.pttl(key);
-        expect(ttl).toBeGreaterThan(60_000);
-        expect(ttl).toBeLessThan(300_000);
+        expect(ttl).toBeGreaterThan(900_000);
+        expect(ttl).toBeLessThan(2_000_000);
         expect(await client.del(key)).toBe(1);
       }
     } finally {
@@ -275,20 +364,26 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     await later[2];
   });
 
-  it("more than there are is refused at once; who waits for more than there are left learns it too", async (context) => {
+  it("more than there are is refused at once; who waits for more than there are left waits for more", async (context) => {
     const { join, store } = fleet(context);
     const shared = await store();
     const large = await join({ permits: 3, store: shared });
-    const small = await join({ permits: 2, store: shared });
+    const small = await join({ permits: 2 });
     const never = { code: "ERR_MAX_WAIT_EXCEEDED", wait: Number.POSITIVE_INFINITY };
     await expect(large.acquire("key", { permits: 4 })).rejects.toMatchObject(never);
     const held = await large.acquire("key");
     const heavy = large.acquire("key", { permits: 3 });
-    heavy.catch(() => {});
     await waiting(large, 1);
     const light = small.acquire("key");
-    await expect(heavy).rejects.toMatchObject(never);
-    expect((await light).token).toBeGreaterThan(held.token);
+    await waiting(large, 2);
+    await held.release();
+    // by the small one's word there are two: the heavy one stays where it is, through its heartbeats too
+    await sleep(5000);
+    expect(await large.inspect("key")).toEqual({ permits: 2, held: 0, waiting: 2 });
+    expect(await large.tryAcquire("key")).toBeUndefined();
+    expect((await heavy).token).toBeGreaterThan(held.token);
+    expect(await (await heavy).release()).toBe(true);
+    expect(await (await light).release()).toBe(true);
   });
 
   it("gives up after maxWait, and what is granted later is given back", async (context) => {
@@ -303,9 +398,9 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     await waiting(gate, 0);
     // the answer to the question is still on its way when patience ends: it says "yours"
     await held.release();
-    faults.intercept = async (verb, send) => {
+    faults.intercept = async (verbs, send) => {
       const reply = await send();
-      if (verb === "take") await sleep(300);
+      if (verbs.includes("take")) await sleep(300);
       return reply;
     };
     await expect(gate.acquire("key", { maxWait: 50 })).rejects.toThrow(MaxWaitExceededError);
@@ -319,9 +414,9 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     const { join, store } = fleet(context);
     const { store: watched, faults } = breakable(await store());
     const gate = await join({ permits: 1, store: watched });
-    faults.intercept = async (verb, send) => {
+    faults.intercept = async (verbs, send) => {
       const reply = await send();
-      if (verb === "take") throw new StoreError("ERR_STORE_TIMEOUT", "The reply was lost.");
+      if (verbs.includes("take")) throw new StoreError("ERR_STORE_TIMEOUT", "The reply was lost.");
       return reply;
     };
     await expect(gate.acquire("key")).rejects.toThrow(StoreError);
@@ -399,9 +494,16 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
     }
   });
 
-  it("R9: a server clock that is set back by five minutes ends no lease early or late", async (context) => {
-    const { join, name } = fleet(context);
+  it.each([
+    ["five minutes", 300],
+    ["ten years", 315_576_000],
+  ])("R9: a server clock that is set back by %s ends no lease early or late, and no key late", async (_, seconds) => {
     const opened = await open(ioredis);
+    const closing: (() => Promise<void>)[] = [() => opened.close()];
+    const { join, name } = fleetOf(
+      () => open(ioredis),
+      (close) => closing.push(close),
+    );
     try {
       const client = opened.client as Redis;
       const gate = await join({ permits: 2, lease: 1500 });
@@ -409,25 +511,238 @@ describe.concurrent.each(targets)("on $name", ({ open }) => {
       const mortal = await gate.acquire("key", { renew: false });
       const next = gate.acquire("key");
       await waiting(gate, 1);
-      // the same state as if the clock had been five minutes ahead until now
+      // the same state as if the clock had been so far ahead until now
       const key = `sluice:${name}:%#semaphore:{key}`;
-      const ahead = (text: string): string => String(BigInt(text) + 300_000_000n);
+      const ahead = (text: string): string => String(BigInt(text) + BigInt(seconds) * 1_000_000n);
       const moved = Object.entries(await client.hgetall(key)).map(([field, text]) => {
-        const moments = field === "state" ? [0, 1, 7, 8] : field.startsWith("p:") ? [] : [0];
+        const moments = field === "state" ? [0, 1, 7, 8] : field.startsWith("w:") ? [] : [0];
         const words = text.split(" ").map((word, index) => (moments.includes(index) ? ahead(word) : word));
         return [field, words.join(" ")] as const;
       });
       // all at once: half of it would be a state that no clock leaves behind
       await client.hset(key, Object.fromEntries(moved));
+      await client.pexpire(key, 1000 * seconds + 1_000_000);
+      expect(await gate.inspect("key")).toEqual({ permits: 2, held: 2, waiting: 1 });
       const time = await elapsed(async () => expect((await next).token).toBeGreaterThan(mortal.token));
       expect(time).toBeLessThan(3000);
       expect(await mortal.release()).toBe(false);
       await sleep(1600);
       expect(renewed.signal.aborted).toBe(false);
       expect(await renewed.release()).toBe(true);
+      expect(await client.pttl(key)).toBeLessThan(2_000_000);
     } finally {
-      await opened.close();
+      await Promise.all(closing.map((close) => close()));
     }
+  });
+
+  it("a second close resolves no sooner than the first", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    let answered = false;
+    faults.intercept = async (_, send) => {
+      const reply = await send();
+      await sleep(200);
+      answered = true;
+      return reply;
+    };
+    const outcome = Promise.allSettled([gate.acquire("key")]);
+    const closes = [gate.close(), gate.close()];
+    await closes[1];
+    expect(answered).toBe(true);
+    await closes[0];
+    expect(await outcome).toMatchObject([{ reason: expect.any(ClosedError) }]);
+  });
+
+  it("when the store is closed, those who wait learn it at once, and nothing is left that listens", async (context) => {
+    const { join, store } = fleet(context);
+    const opened = await open(ioredis);
+    const own = redisStore(opened.client);
+    const { store: watched, faults } = breakable(own);
+    const gate = await join({ permits: 1, store: watched });
+    const other = await join({ permits: 1, store: await store() });
+    await other.acquire("key");
+    const outcomes = Promise.allSettled([gate.acquire("key"), gate.acquire("key", { maxWait: "1m" })]);
+    await until(() => faults.listening === 1 && faults.sent.includes("beat"));
+    const time = await elapsed(async () => {
+      await watched.close();
+      for (const outcome of await outcomes) expect(outcome).toMatchObject({ reason: expect.any(ClosedError) });
+    });
+    expect(time).toBeLessThan(2000);
+    expect(faults.listening).toBe(0);
+    await opened.close();
+  });
+
+  it("close waits for a subscription that is being opened, and ends it", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    await gate.acquire("key");
+    const outcome = Promise.allSettled([gate.acquire("key")]);
+    faults.slowToListen = 300;
+    await until(() => faults.opening === 1);
+    await gate.close();
+    expect([faults.opening, faults.listening]).toEqual([0, 0]);
+    expect(await outcome).toMatchObject([{ reason: expect.any(ClosedError) }]);
+  });
+
+  it("S7: many who wait say so all at once, however long each answer takes", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const held = await gate.acquire("key");
+    const controller = new AbortController();
+    const line = Array.from({ length: 1500 }, () => gate.acquire("key", { signal: controller.signal }));
+    const outcomes = Promise.allSettled(line);
+    await waiting(gate, 1500);
+    let together = 0;
+    let most = 0;
+    faults.intercept = async (verbs, send) => {
+      if (!verbs.includes("beat")) return send();
+      together += 1;
+      most = Math.max(most, together);
+      await sleep(700);
+      together -= 1;
+      return send();
+    };
+    // longer than a place lasts that nobody speaks for
+    await sleep(11_000);
+    expect(most).toBeGreaterThanOrEqual(15);
+    expect(await gate.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 1500 });
+    controller.abort(new Error("enough"));
+    await outcomes;
+    expect(await held.release()).toBe(true);
+  });
+
+  it("a grant whose answer was lost is found by those in line", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const held = await gate.acquire("key");
+    const next = gate.acquire("key");
+    await waiting(gate, 1);
+    await until(() => faults.sent.includes("beat"));
+    faults.intercept = async (verbs, send) => {
+      const reply = await send();
+      if (verbs.includes("release")) throw new StoreError("ERR_STORE_TIMEOUT", "The reply was lost.");
+      return reply;
+    };
+    await expect(held.release()).rejects.toThrow(StoreError);
+    expect(await elapsed(() => next)).toBeLessThan(1500);
+    faults.intercept = (_, send) => send();
+    expect(await held.release()).toBe(true);
+    expect(await (await next).release()).toBe(true);
+  });
+
+  it("hands over within a process to whom the server promised it, before it answers", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const other = await join({ permits: 1 });
+    const held = await other.acquire("key");
+    const line = Array.from({ length: 3 }, () => gate.acquire("key"));
+    await waiting(other, 3);
+    const behind = other.acquire("key");
+    await waiting(other, 4);
+    await until(() => faults.listening === 1);
+    await held.release();
+    const first = (await line[0]) as Lease;
+    let send = (): void => {};
+    const silence = new Promise<void>((resolve) => {
+      send = resolve;
+    });
+    faults.intercept = async (verbs, run) => {
+      if (verbs.includes("pass")) await silence;
+      return run();
+    };
+    const released = first.release();
+    const second = (await line[1]) as Lease;
+    expect(second.token).toBeGreaterThan(first.token);
+    expect(await other.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 3 });
+    send();
+    expect(await released).toBe(true);
+    expect(await other.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 2 });
+    expect(await second.renew()).toBe(true);
+    expect(await second.release()).toBe(true);
+    const third = (await line[2]) as Lease;
+    expect(third.token).toBeGreaterThan(second.token);
+    expect(await third.release()).toBe(true);
+    expect((await behind).token).toBeGreaterThan(third.token);
+    expect(await (await behind).release()).toBe(true);
+    expect(await other.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+  });
+
+  it.each(["is lost before the server hears of it", "is lost after the server has heard of it"])(
+    "S1, S3: a hand-over within a process whose message %s gives nothing back while it is held",
+    async (when) => {
+      const closing: (() => Promise<void>)[] = [];
+      const { join, store } = fleetOf(
+        () => open(ioredis),
+        (close) => closing.push(close),
+      );
+      try {
+        const { store: watched, faults } = breakable(await store());
+        const gate = await join({ permits: 1, store: watched });
+        const other = await join({ permits: 1 });
+        const held = await other.acquire("key");
+        const line = Array.from({ length: 3 }, () => gate.acquire("key"));
+        await waiting(other, 3);
+        await until(() => faults.listening === 1);
+        await held.release();
+        const first = (await line[0]) as Lease;
+        const lost = new StoreError("ERR_STORE_TIMEOUT", "Lost.");
+        faults.intercept = async (_, run) => {
+          if (when.includes("after")) await run();
+          throw lost;
+        };
+        await expect(first.release()).rejects.toThrow(StoreError);
+        const second = (await line[1]) as Lease;
+        faults.intercept = (_, run) => run();
+        // told again, it gives back nothing that the second holds
+        await first.release();
+        expect(await other.tryAcquire("key")).toBeUndefined();
+        expect(await other.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 1 });
+        expect(await second.renew()).toBe(true);
+        expect(await second.release()).toBe(true);
+        expect(await ((await line[2]) as Lease).release()).toBe(true);
+        expect(await other.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+      } finally {
+        await Promise.all(closing.map((close) => close()));
+      }
+    },
+  );
+
+  it("S8: fewer permits take back what was promised, in every process", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const large = await join({ permits: 3, store: watched });
+    const small = await join({ permits: 1 });
+    const held = await small.acquire("key");
+    const line = Array.from({ length: 6 }, () => large.acquire("key"));
+    await until(async () => (await small.inspect("key")).held === 3);
+    await until(() => faults.listening === 1);
+    await waiting(small, 4);
+    await held.release();
+    const first = await Promise.all(line.slice(0, 3));
+    expect(await small.tryAcquire("key")).toBeUndefined();
+    await sleep(500);
+    for (const lease of first.slice(0, 2)) expect(await lease.release()).toBe(true);
+    expect(await small.inspect("key")).toEqual({ permits: 1, held: 1, waiting: 3 });
+    expect(await first[2]?.release()).toBe(true);
+    for (const next of line.slice(3)) expect(await (await next).release()).toBe(true);
+    expect(await small.inspect("key")).toEqual({ permits: 1, held: 0, waiting: 0 });
+  });
+
+  it("S1 to S9: holds what the model holds, after every step", async (context) => {
+    const { join } = fleet(context);
+    const gates = await Promise.all([1, 2, 3, 4].map((permits) => join({ permits, lease: "1m" })));
+    let round = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(timelessStep, { minLength: 10, maxLength: 30 }), (steps) =>
+        follow(gates, `key ${round++}`, steps),
+      ),
+      { numRuns: 8, seed: 4 },
+    );
   });
 
   it("close rejects those who wait, and leaves leases renewed and to be released", async (context) => {
@@ -489,6 +804,11 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
   });
   const fleet = (context: TestContext): Fleet => fleetOf(() => ioredis.open(own.url), context.onTestFinished);
 
+  const commands = async (): Promise<number> => {
+    const stats = (await admin.info("commandstats")).matchAll(/calls=(\d+)/g);
+    return Array.from(stats, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
+  };
+
   it("fifty who wait for ten keys cost one subscription, and fewer than 100 commands a second", async (context) => {
     const { join } = fleet(context);
     const gate = await join({ permits: 1, lease: "30s" });
@@ -498,10 +818,6 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
     const outcomes = Promise.allSettled(line);
     await until(async () => (await gate.inspect("key 9")).waiting === 5);
     await sleep(1000);
-    const commands = async (): Promise<number> => {
-      const stats = (await admin.info("commandstats")).matchAll(/calls=(\d+)/g);
-      return Array.from(stats, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
-    };
     const before = await commands();
     await sleep(5000);
     const each = ((await commands()) - before) / 5;
@@ -514,6 +830,59 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
     for (const { status } of await outcomes) expect(status).toBe("rejected");
     await until(async () => (await admin.pubsub("CHANNELS")).length === 0);
     for (const lease of held) expect(await lease.release()).toBe(true);
+  });
+
+  it.each([
+    ["5 processes, ten each, for a lease of 500 ms", 5, 10, 500],
+    ["50 processes, one each, for a lease of a second", 50, 1, 1000],
+  ])("fifty who wait cost fewer than 100 commands a second, also in %s", async (_, processes, each, lease) => {
+    const closing: (() => Promise<void>)[] = [];
+    const { join } = fleetOf(
+      () => ioredis.open(own.url),
+      (close) => closing.push(close),
+    );
+    try {
+      const gates = await Promise.all(Array.from({ length: processes }, () => join({ permits: 1, lease })));
+      const [first] = gates as [Semaphore];
+      const held = await first.acquire("key");
+      const line = gates.flatMap((gate) => Array.from({ length: each }, () => gate.acquire("key")));
+      const outcomes = Promise.allSettled(line);
+      await waiting(first, 50);
+      await sleep(1500);
+      const before = await commands();
+      await sleep(8000);
+      const rate = ((await commands()) - before) / 8;
+      expect(rate).toBeGreaterThan(1);
+      expect(rate).toBeLessThan(100);
+      await held.release();
+      await Promise.all(closing.splice(0).map((close) => close()));
+      await outcomes;
+    } finally {
+      await Promise.all(closing.map((close) => close()));
+    }
+  });
+
+  it("a user who may not subscribe is told once, and tries less and less often", async (context) => {
+    const { join, store } = fleet(context);
+    const { store: watched, faults } = breakable(await store());
+    const gate = await join({ permits: 1, store: watched });
+    const held = await gate.acquire("key");
+    let attempts = 0;
+    faults.refuse = async () => {
+      attempts += 1;
+      throw new Error("NOPERM No permissions to access a channel");
+    };
+    const warned: string[] = [];
+    const listen = (warning: Error): void => void warned.push(warning.message);
+    process.on("warning", listen);
+    context.onTestFinished(() => void process.off("warning", listen));
+    const next = gate.acquire("key");
+    await sleep(8000);
+    expect(attempts).toBeGreaterThan(1);
+    expect(attempts).toBeLessThanOrEqual(4);
+    expect(warned.filter((message) => message.includes("may not subscribe"))).toHaveLength(1);
+    await held.release();
+    await (await next).release();
   });
 
   it("a short outage loses no lease, a long one loses it in time, and nothing needs a restart", async (context) => {
@@ -594,14 +963,15 @@ describe.skipIf(program === undefined)("on a server of its own", () => {
     const time = await elapsed(() => living.acquire("key", { maxWait: "10s" }));
     expect(time).toBeLessThan(10_000);
     expect(held.signal.aborted).toBe(true);
-    await expect(held.release()).rejects.toThrow(StoreError);
+    // that it was lost is known here: no store is needed to say so
+    expect(await held.release()).toBe(false);
     await held[Symbol.asyncDispose]();
   });
 
   it("three processes that are killed, stopped and cut off never hold more than there is, and leave every permit free", async () => {
     const report = await soakSemaphore(own.url, 6);
     expect(report.violations).toEqual([]);
-    expect(report.grants).toBeGreaterThan(20);
+    expect(report.grants).toBeGreaterThan(40);
     expect(report.kills + report.pauses + report.cuts).toBeGreaterThan(2);
   }, 60_000);
 });

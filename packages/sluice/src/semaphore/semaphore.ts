@@ -17,12 +17,14 @@ export type { Lease } from "./lease.js";
 export interface SemaphoreOptions {
   /**
    * Permits that can be out at once, per key. Of several semaphores of one name on one store, the latest `acquire` or
-   * `tryAcquire` counts: with fewer permits nobody loses one, and with more those in line get theirs at once.
+   * `tryAcquire` counts: with fewer permits nobody loses one, and with more those in line get theirs at once. Who waits
+   * for more than there are now goes on waiting, and so do those behind.
    */
   permits: number;
   /**
-   * A holder that does not renew within this loses its permit. Default '30s'. In memory, where a holder cannot die alone,
-   * only leases with `renew: false` run out.
+   * A holder that does not renew within this loses its permit. Default '30s'. On a remote store it should be many round
+   * trips long: one below 50 ms is lost whenever the network or the process is a little slow. In memory, where a holder
+   * cannot die alone, only leases with `renew: false` run out.
    */
   lease?: Duration;
   /** Where permits are counted. Default: in this semaphore, in memory. */
@@ -60,7 +62,7 @@ export interface Semaphore {
    * stopped answering is passed over within 10 s.
    *
    * @throws MaxWaitExceededError when no permit came in time (`wait` is how long it was waited for), or at once, with
-   *   `wait: Infinity`, when more are asked than exist. Then it holds none: one that was granted too late is given back,
+   *   `wait: Infinity`, when more are asked than this semaphore has. Then it holds none: one that was granted too late is given back,
    *   at the latest by its lease.
    */
   acquire(key: string, options?: AcquireOptions): Promise<Lease>;
@@ -101,15 +103,15 @@ export function semaphore(options: SemaphoreOptions): Semaphore {
   return new StoreSemaphore(permits, permitsOn(options.store, name, permits, term, limit));
 }
 
-/** The lines of each name on each local store. */
-const linesOf = new WeakMap<Driver, Map<string, Lines>>();
+/** Where a local store keeps the lines of each name: with the store, so that copies of the package share them too. */
+const linesOf: unique symbol = Symbol.for("sluice.semaphore.lines");
 
 function permitsOn(store: Store | undefined, name: string, permits: number, lease: number, timeout: number): Permits {
   if (store === undefined) {
     const clock = turnClock();
-    return new MemoryPermits(new Map(), permits, lease, clock, new Alarms(clock));
+    return new MemoryPermits({ keys: new Map(), lastToken: 0 }, permits, lease, clock, new Alarms(clock));
   }
-  const driver = storeDriver(store);
+  const driver: Driver & { [linesOf]?: Map<string, Lines> } = storeDriver(store);
   if (driver.scripts !== undefined) return new RedisPermits(driver.scripts, name, permits, lease, timeout);
   if (driver.remote) {
     throw typeError(
@@ -117,10 +119,9 @@ function permitsOn(store: Store | undefined, name: string, permits: number, leas
       `Expected a store that can count permits, got one of kind ${show(store.kind)}.`,
     );
   }
-  const names = linesOf.get(driver) ?? new Map<string, Lines>();
-  linesOf.set(driver, names);
-  const lines = names.get(name) ?? new Map();
-  names.set(name, lines);
+  driver[linesOf] ??= new Map();
+  const lines = driver[linesOf].get(name) ?? { keys: new Map(), lastToken: 0 };
+  driver[linesOf].set(name, lines);
   return new MemoryPermits(lines, permits, lease, driver.clock, driver.alarms);
 }
 
@@ -129,7 +130,7 @@ class StoreSemaphore implements Semaphore {
   readonly #store: Permits;
   /** Calls without an outcome. */
   readonly #callers = new Set<Caller>();
-  #closed = false;
+  #closed: Promise<void> | undefined;
 
   constructor(permits: number, store: Permits) {
     this.#permits = permits;
@@ -172,16 +173,19 @@ class StoreSemaphore implements Semaphore {
     return this.#store.inspect(key);
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    // the last first: nobody moves up on the way
-    for (const caller of Array.from(this.#callers).toReversed()) caller.giveUp(new ClosedError("semaphore"));
-    await this.#store.close();
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #close(): Promise<void> {
+    // the last first: nobody moves up on the way
+    for (const caller of Array.from(this.#callers).toReversed()) caller.giveUp(new ClosedError("semaphore"));
+    await this.#store.close();
   }
 
   #acquire(key: string, options: AcquireOptions | undefined): HeldLease | Promise<HeldLease> {
@@ -201,7 +205,7 @@ class StoreSemaphore implements Semaphore {
   }
 
   #checkOpen(): void {
-    if (this.#closed) throw new ClosedError("semaphore");
+    if (this.#closed !== undefined) throw new ClosedError("semaphore");
   }
 
   /** A lease, or undefined when there is none now and `maxWait` is 0. At once where the store answers at once. */
@@ -255,13 +259,11 @@ class Caller implements Waiter {
   }
 
   granted(grant: Grant | undefined): void {
-    const { permits, maxWait, signal, renew } = this.#asked;
+    const { permits, signal, renew } = this.#asked;
     // one that left made way for this one, on the same signal: its own listener is called next, and gives this back
     if (signal?.aborted) return;
     this.#settle();
-    if (grant !== undefined) this.#resolve(new HeldLease(this.#key, permits, grant, this.#store, renew));
-    else if (maxWait > 0) this.#reject(tooMany(maxWait));
-    else this.#resolve(undefined);
+    this.#resolve(grant && new HeldLease(this.#key, permits, grant, this.#store, renew));
   }
 
   failed(error: unknown): void {
@@ -279,7 +281,7 @@ class Caller implements Waiter {
     const { clock, alarms } = this.#store;
     const since = clock.now();
     this.#cancelAlarm = alarms.in(maxWait, () => {
-      this.giveUp(new MaxWaitExceededError(milliseconds(clock.now() - since), milliseconds(maxWait)));
+      this.giveUp(noneCame(milliseconds(clock.now() - since), milliseconds(maxWait)));
     });
   }
 
@@ -316,8 +318,13 @@ function tooMany(maxWait: number): MaxWaitExceededError {
   return new MaxWaitExceededError(Number.POSITIVE_INFINITY, milliseconds(maxWait));
 }
 
+/** How long it was waited for in vain, ms. */
+function noneCame(wait: number, maxWait: number): MaxWaitExceededError {
+  return new MaxWaitExceededError(wait, maxWait, `No permit came within ${maxWait} ms.`);
+}
+
 /** The lease of one who would not wait at all. */
 function orTooLate(lease: HeldLease | undefined): HeldLease {
-  if (lease === undefined) throw new MaxWaitExceededError(0, 0);
+  if (lease === undefined) throw noneCame(0, 0);
   return lease;
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate as turn } from "node:timers/promises";
 import fc from "fast-check";
 import { afterEach, describe, expect, expectTypeOf, it, vi } from "vitest";
@@ -371,6 +372,29 @@ describe("onError", () => {
     first.open();
     await limiter.idle();
     expect(order).toEqual(["third", "from onError"]);
+  });
+});
+
+describe("AsyncLocalStorage", () => {
+  const storage = new AsyncLocalStorage<string>();
+
+  it("holds for each task what it held for its caller, whether it started at once or was queued", async () => {
+    const { limiter, clock } = limited({ rate: 3, per: 100 });
+    const seen: (string | undefined)[] = [];
+    const note = async (): Promise<void> => {
+      seen.push(storage.getStore());
+      await turn();
+      seen.push(storage.getStore());
+    };
+    const done = ["one", "two", "three", "four"].map((caller) => storage.run(caller, () => limiter.run(note)));
+    done.push(limiter.run(note));
+    storage.run("six", () => void limiter.push(note));
+    for (let round = 0; round < 20; round++) await turn();
+    storage.run("who moves the clock", () => clock.advance(100));
+    await limiter.idle();
+    await Promise.all(done);
+    const callers = ["one", "two", "three", "four", undefined, "six"];
+    expect(seen).toEqual(callers.flatMap((caller) => [caller, caller]));
   });
 });
 

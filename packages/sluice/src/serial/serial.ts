@@ -3,9 +3,10 @@ import { Alarms } from "../core/alarm.js";
 import { type Clock, preciseClock } from "../core/clock.js";
 import { type Duration, micros } from "../core/duration.js";
 import { ClosedError, QueueFullError, show, typeError } from "../core/errors.js";
-import { checkFunction, checkOptions, checkSignal, wholeNumber } from "../core/validate.js";
+import { checkFunction, checkOptions, checkSignal, countOrInfinity, wholeNumber } from "../core/validate.js";
 import { type Wrapper, wrapper } from "../core/wrap.js";
 import { Completions } from "./completions.js";
+import { type Context, contextOfNow } from "./context.js";
 import { Queue, type Queued } from "./queue.js";
 import { steadyClock } from "./steady-clock.js";
 
@@ -80,6 +81,8 @@ interface Entry extends Queued<Entry> {
   readonly signal: AbortSignal | undefined;
   /** Stops watching the signal. */
   unwatch: (() => void) | undefined;
+  /** Of the caller: a queued task runs in it, and not in that of the task before. */
+  context: Context | undefined;
 }
 
 class Serial implements SerialLimiter {
@@ -204,6 +207,7 @@ class Serial implements SerialLimiter {
         this.#proceed();
       });
     }
+    entry.context = contextOfNow();
     this.#queue.push(entry);
     if (this.#queue.length === 1) this.#proceed();
   }
@@ -257,7 +261,7 @@ class Serial implements SerialLimiter {
     this.#running = true;
     let result: unknown;
     try {
-      result = entry.task();
+      result = entry.context === undefined ? entry.task() : entry.context.runInAsyncScope(entry.task);
       if (typeof (result as PromiseLike<unknown> | null | undefined)?.then === "function") {
         Promise.resolve(result).then(
           (value) => this.#endAndProceed(entry, entry.resolve, value),
@@ -298,11 +302,17 @@ function entryOf(
   reject: (error: unknown) => void,
   signal: AbortSignal | undefined,
 ): Entry {
-  return { task, weight, resolve, reject, signal, unwatch: undefined, previous: undefined, next: undefined };
-}
-
-function countOrInfinity(value: unknown, what: string, least: number): number {
-  return value === Number.POSITIVE_INFINITY ? value : wholeNumber(value, what, "ERR_INVALID_LIMIT", least);
+  return {
+    task,
+    weight,
+    resolve,
+    reject,
+    signal,
+    unwatch: undefined,
+    context: undefined,
+    previous: undefined,
+    next: undefined,
+  };
 }
 
 function ignore(): void {

@@ -21,6 +21,16 @@ function note(...words: (string | number)[]): void {
   writeSync(1, `${process.hrtime.bigint()} ${words.join(" ")}\n`);
 }
 
+note("begin");
+
+// A process that was not run for a while knows of nothing meanwhile, as one that was stopped.
+let awake = process.hrtime.bigint();
+setInterval(() => {
+  const now = process.hrtime.bigint();
+  if (now - awake > 40_000_000n) note("slept", String(awake));
+  awake = now;
+}, 10);
+
 const random = (most: number): number => Math.floor(Math.random() * most);
 const sleep = (time: number): Promise<void> =>
   new Promise((resolve) => {

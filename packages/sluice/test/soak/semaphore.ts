@@ -34,6 +34,8 @@ interface Holding {
 interface Worker {
   readonly process: ChildProcess;
   readonly holdings: Map<string, Holding>;
+  /** It has said something, or has ended: it hears signals. */
+  readonly ready: Promise<void>;
   readonly exit: Promise<number | null>;
   readonly pauses: bigint[];
   killed: bigint | undefined;
@@ -119,7 +121,10 @@ export async function soakSemaphore(url: string, seconds: number): Promise<SoakR
       }
     };
     await Promise.all([...living.map((_, index) => disturb(index)), cut(), watch()]);
-    for (const worker of living) worker.process.kill("SIGTERM");
+    for (const worker of living) {
+      await worker.ready;
+      worker.process.kill("SIGTERM");
+    }
     for (const worker of living) {
       const code = await worker.exit;
       if (code !== 0 && worker.killed === undefined) violations.push(`a process ended with ${code}`);
@@ -163,19 +168,23 @@ function start(program: string, url: string, workers: Worker[]): Worker {
   const exit = new Promise<number | null>((resolve) => {
     child.once("close", resolve);
   });
-  const worker: Worker = { process: child, holdings: new Map(), exit, pauses: [], killed: undefined, words: "" };
+  const ready = new Promise<void>((resolve) => {
+    child.stdout.once("data", () => resolve()).once("close", () => resolve());
+  });
+  const worker: Worker = { process: child, holdings: new Map(), ready, exit, pauses: [], killed: undefined, words: "" };
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
     const lines = (worker.words + chunk).split("\n");
     worker.words = lines.pop() as string;
-    for (const line of lines) read(line, worker.holdings);
+    for (const line of lines) read(line, worker);
   });
   workers.push(worker);
   return worker;
 }
 
-function read(line: string, holdings: Map<string, Holding>): void {
+function read(line: string, { holdings, pauses }: Worker): void {
   const [time, what, key, token, permits] = line.split(" ") as [string, string, string, string, string];
   const at = BigInt(time);
+  if (what === "slept") pauses.push(BigInt(key));
   const name = `${key} ${token}`;
   const holding = holdings.get(name);
   if (what === "granted") {
@@ -191,16 +200,24 @@ function read(line: string, holdings: Map<string, Holding>): void {
   }
 }
 
+/** How late a holder may learn that its lease is over while its process runs, ns. */
+const lateness = 50_000_000n;
+
 /**
- * When the holder ceased to hold for certain: one that released held until it asked to. One that lost its lease, or never
- * came to know what became of it, held until it asked, was told, was killed, or was stopped: asleep it knows nothing.
+ * When the holder ceased to hold for certain. One that released held until it asked to. One that lost its lease held until
+ * it asked, or was told: no later than a moment after the end, or the signal aborts too late. One that was killed or
+ * stopped meanwhile, or never came to know what became of it, held until then, or until its lease ended: asleep it knows nothing.
  */
 function ended(holding: Holding, { pauses, killed }: Worker): Holding {
-  if (holding.to !== undefined && !holding.lost) return holding;
-  const stopped = pauses.find((pause) => pause >= holding.from);
-  const ends = [holding.to, holding.releasing, stopped, killed].filter((end) => end !== undefined);
-  const to = ends.reduce((one, other) => (one < other ? one : other), holding.from + BigInt(lease) * 1_000_000n);
-  return { ...holding, to: to < holding.from ? holding.from : to };
+  const { from, to: told, lost, releasing } = holding;
+  if (told !== undefined && !lost) return holding;
+  const stopped = [...pauses, killed].filter((stop) => stop !== undefined && stop >= from && stop <= (told ?? stop));
+  const awake = told !== undefined && stopped.length === 0;
+  const ends = [releasing, awake ? told - lateness : from + BigInt(lease) * 1_000_000n, ...stopped].filter(
+    (end) => end !== undefined,
+  );
+  const to = ends.reduce((one, other) => (one < other ? one : other));
+  return { ...holding, to: to < from ? from : to };
 }
 
 function mostAtOnce(holdings: readonly Holding[]): number {

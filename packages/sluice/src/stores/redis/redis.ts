@@ -118,6 +118,8 @@ class RedisDriver implements Driver {
   readonly #name = crypto.randomUUID().replaceAll("-", "").slice(0, 16);
   #places = 0;
   readonly #looks: Looks;
+  /** What else ends with the store. */
+  readonly #endings: (() => Promise<void>)[] = [];
 
   constructor(
     connection: RedisConnection,
@@ -134,7 +136,7 @@ class RedisDriver implements Driver {
     this.#station = { link, script: limiterScript, batcher, prefix, now, denials, lots };
     this.#gates = new Registry((policies, limiter) => new RedisGate(this, this.#station, limiter, policies), false);
     this.#looks = new Looks((asks, timeout) => this.#decide(asks, 0, false, false, timeout), max);
-    this.scripts = scriptHost(link, prefix);
+    this.scripts = scriptHost(link, prefix, this.#endings);
   }
 
   open(limiter: string, policies: readonly Policy[]): Gate {
@@ -211,6 +213,7 @@ class RedisDriver implements Driver {
     await Promise.all(Array.from(this.#gates.values(), (gate) => gate.leave()));
     await this.#settled();
     this.#station.link.close();
+    await Promise.all(this.#endings.map((end) => end()));
   }
 }
 
@@ -291,12 +294,13 @@ function ticketFor(grants: readonly (Grant & { readonly gate: RedisGate })[], ti
   };
 }
 
-function scriptHost(link: Link, prefix: string): ScriptHost {
+function scriptHost(link: Link, prefix: string, endings: (() => Promise<void>)[]): ScriptHost {
   const { subscribe } = link.connection;
   return {
-    name: (limiter, part, key) => keyName(prefix, limiter, part, key),
+    name: (name, part, key) => keyName(prefix, name, part, key),
     run: (script: Script, keys, args, timeout) =>
       link.within(timeout, keys[0] as string, (attempt) => link.run(script, keys, args, attempt)),
     subscribe,
+    whenClosed: (listener) => void endings.push(listener),
   };
 }
