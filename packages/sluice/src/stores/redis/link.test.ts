@@ -46,7 +46,8 @@ function server(
         const command = commandOf(args);
         sent.push(command);
         await meet(command);
-        return [moment, ...command.keys.map(() => null)];
+        // a line beside the rows is not told of
+        return [moment, ...command.keys.filter((key) => !key.includes(":%#")).map(() => null)];
       },
     },
   };
