@@ -23,6 +23,8 @@ export const maxMicros: number = 2 ** 51;
  *
  * @throws TypeError or RangeError with code `ERR_INVALID_DURATION` for typos, NaN, negatives, and more than 71 years
  *   (or `most`); for zero too, unless `least` is 0; `Infinity` only passes where `most` is `Infinity`.
+ * @example
+ * micros("1m", "window") // 60_000_000
  */
 export function micros(value: unknown, what: string, least = 1, most: number = maxMicros): number {
   const exact = typeof value === "string" ? parse(value) : typeof value === "number" ? value * 1000 : undefined;

@@ -105,8 +105,6 @@ export class MemoryGate implements Gate {
   #emptied = new Uint32Array(0);
   #lastKey: string | undefined;
   #lastSlot = noSlot;
-  /** Of the key that was looked up last. */
-  #hash = 0;
   /** The key added last: the first to go when the store is full, unless it has spent more than others. */
   #newcomer: string | undefined;
   /** Keys held. */
@@ -308,7 +306,7 @@ export class MemoryGate implements Gate {
     if (!place.stands) return;
     place.stands = false;
     const { cost, stamps } = place;
-    const slot = this.#index.find(key, this.#index.hash(key));
+    const slot = this.#index.find(key);
     const line = this.#lines.get(key);
     const isIn = line !== undefined && place.line === line;
     if (slot < 0) return;
@@ -355,14 +353,13 @@ export class MemoryGate implements Gate {
    */
   cheapest(): { readonly key: string; readonly share: number } | undefined {
     const now = this.#clock.now();
-    let best: { key: string; share: number } | undefined;
+    let best: { slot: number; share: number } | undefined;
     let left = Math.min(this.size, candidates);
     while (left > 0) {
-      const key = this.#index.key(this.#hand);
-      if (key !== undefined) {
+      if (this.#index.holds(this.#hand)) {
         left -= 1;
         const share = this.#share(this.#hand, now);
-        if (best === undefined || share < best.share) best = { key, share };
+        if (best === undefined || share < best.share) best = { slot: this.#hand, share };
       }
       this.#turnHand();
     }
@@ -370,10 +367,10 @@ export class MemoryGate implements Gate {
       const slot = this.#find(this.#newcomer);
       if (slot >= 0) {
         const share = this.#share(slot, now);
-        if (best === undefined || share <= best.share) best = { key: this.#newcomer, share };
+        if (best === undefined || share <= best.share) best = { slot, share };
       }
     }
-    return best;
+    return best === undefined ? undefined : { key: this.#index.key(best.slot) as string, share: best.share };
   }
 
   #share(slot: number, now: number): number {
@@ -399,8 +396,7 @@ export class MemoryGate implements Gate {
 
   #lookUp(key: string): number {
     if ((++this.#calls & 7) === 0) this.#sweep(1);
-    this.#hash = this.#index.hash(key);
-    const slot = this.#index.find(key, this.#hash);
+    const slot = this.#index.find(key);
     if (slot >= 0) {
       if (this.#torn.size > 0 && this.#torn.delete(key)) this.#mend(key, slot);
       this.#lastKey = key;
@@ -447,11 +443,10 @@ export class MemoryGate implements Gate {
 
   /** Adds the key that `#find` has just missed. */
   #add(key: string): number {
-    const hash = this.#hash;
     this.#sweep(sweptPerAdd);
     this.#room.make(this);
     const slot = this.#free.pop() ?? this.#newSlot();
-    this.#index.add(key, hash, slot);
+    this.#index.add(key, slot);
     this.size += 1;
     this.#room.count(1);
     this.#newcomer = this.#lastKey = key;
@@ -468,7 +463,7 @@ export class MemoryGate implements Gate {
   #remove(slot: number, key: string): void {
     for (const part of this.#parts) part.clear(slot);
     if (slot < this.#emptied.length) this.#emptied[slot] = (this.#emptied[slot] as number) + 1;
-    this.#index.remove(this.#index.hash(key), slot);
+    this.#index.remove(slot);
     this.#free.push(slot);
     this.size -= 1;
     this.#room.count(-1);
@@ -490,8 +485,7 @@ export class MemoryGate implements Gate {
       }
       const slot = this.#hand;
       this.#turnHand();
-      const key = this.#index.key(slot);
-      if (key !== undefined && this.#expired(slot, now)) this.#remove(slot, key);
+      if (this.#index.holds(slot) && this.#expired(slot, now)) this.#remove(slot, this.#index.key(slot) as string);
     }
   }
 

@@ -1,7 +1,7 @@
 import { type Algorithm, type Answer, type Log, noLog, type Row } from "../../core/algorithm.js";
 import type { Rule } from "../../core/policy.js";
-import { slotBits, slotMask, slotsPerChunk } from "./key-index.js";
 import { headerWidth, LogPool } from "./log-pool.js";
+import { slotBits, slotMask, slotsPerChunk } from "./texts.js";
 
 const smallestChunk = 64;
 /** The slot of a key that is not held: its row is zeros. */
