@@ -38,10 +38,10 @@ export interface Station {
 /** How many rows the server could step in the time that it takes for a log; see bench/README.md. */
 const rowsPerLog = 3;
 
-/** How many keys a limiter remembers to have reset. */
+/** How many keys a limiter remembers to have reset: beyond, the oldest are as if another process had reset them. */
 const mostResets = 10_000;
 
-/** A key that is asked for, and how many keys its limiter had reset here when the call was sent. */
+/** A key that is asked for, and how many resets its limiter had seen here when the call was sent. */
 export interface Mark {
   readonly tag: string;
   readonly resets: number;
@@ -83,7 +83,7 @@ export class RedisGate implements Gate {
   readonly #starts: readonly string[];
   readonly #lineStart: string;
   readonly #leaving = new Map<string, Leaving>();
-  /** Keys that were reset here, and the how manieth reset that was; the latest last. */
+  /** Keys that were reset here, each with the count of resets at its last; the latest last. */
   readonly #resets = new Map<string, number>();
   #resetCount = 0;
   readonly #denials: Denials | undefined;
