@@ -58,7 +58,7 @@ it("finds a clock in the wrong unit, and names the seed and the history", async 
     return { store: memoryStore({ clock }), advance: (ms) => clock.advance(2 * ms) };
   });
   expect(failed.size).toBeGreaterThan(10);
-  expect([...failed.values()].find((message) => message.includes("after consume"))).toMatch(
+  expect([...failed.values()].find((message) => message.includes("\n  after "))).toMatch(
     /^seed \d+: .*\n {2}after .*\n/,
   );
 });

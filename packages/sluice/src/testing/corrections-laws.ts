@@ -1,10 +1,11 @@
 import { slidingWindow } from "../algorithms/sliding-window/sliding-window.js";
 import { RateLimitExceededError } from "../core/errors.js";
+import type { RateLimiter } from "../core/limiter.js";
 import type { Law } from "./bench.js";
 import { cases, state } from "./cases.js";
 import { check, checkSame, outcomeOf } from "./check.js";
 import { type Model, remainingOf } from "./reference/model.js";
-import { anySubject } from "./subjects.js";
+import { anySubject, isLogged } from "./subjects.js";
 import { checkBound, type Granted, waitFor, waitOn } from "./waiting-laws.js";
 
 export const correctionLaws: readonly Law[] = [
@@ -34,6 +35,66 @@ export const correctionLaws: readonly Law[] = [
         await outcome.value.cancel();
         checkSame(await state(asked, "key"), after, () => `${about()}, then settled again and cancelled`);
         check(actual < estimate || (await asked.peek("key")).remaining <= unsettled.remaining, about);
+      }),
+  },
+  {
+    name: "settling what has come back: nothing is given back from what others took since, and what is owed is charged",
+    moves: true,
+    holds: (bench) =>
+      cases(bench, 60, async (random) => {
+        const subject = anySubject(random);
+        const { limit, window } = subject.policy;
+        // all three spend alike; `alone` knows the true cost from the start, and that nobody asks later
+        const [asked, spared, alone] = [1, 2, 3].map(() => bench.limiter(subject.policy)) as [
+          RateLimiter,
+          RateLimiter,
+          RateLimiter,
+        ];
+        const before = random.whole(0, limit - 1);
+        if (before > 0) for (const limiter of [asked, spared, alone]) await limiter.consume("key", { cost: before });
+        const estimate = random.whole(1, (await asked.peek("key")).remaining || 1);
+        const actual = random.pick([0, random.whole(0, estimate), random.whole(estimate, 3 * limit)]);
+        const reservation = await asked.reserve("key", { cost: estimate });
+        await spared.charge("key", { cost: estimate });
+        if (actual > 0) await alone.charge("key", { cost: actual });
+        const back = Math.round(reservation.decision.resetAfter * 1000);
+        await bench.advance(back + random.pick([0, 1, subject.tick, random.whole(0, subject.window)]));
+        const others = random.whole(1, limit);
+        for (const limiter of [asked, spared]) await limiter.consume("key", { cost: others });
+        await bench.advance(random.pick([0, 0, 1, subject.tick]));
+        const { resetAfter } = await alone.peek("key");
+        const owed = actual > estimate ? Math.ceil((Math.round(resetAfter * 1000) * limit) / (window * 1000)) : 0;
+        if (owed > 0 && !isLogged(subject)) {
+          await spared.charge("key", { cost: Math.min(owed, actual - estimate) });
+        }
+        await (actual === 0 && random.chance(0.5) ? reservation.cancel() : reservation.settle(actual));
+        checkSame(
+          await state(asked, "key"),
+          await state(spared, "key"),
+          () => `${subject.about}: ${before} spent, ${estimate} reserved, ${others} by others, ${actual} settled`,
+        );
+      }),
+  },
+  {
+    name: "settling what was reset: the next incarnation of the key gets nothing back",
+    moves: true,
+    holds: (bench) =>
+      cases(bench, 30, async (random) => {
+        const subject = anySubject(random);
+        const { limit } = subject.policy;
+        const [asked, spared] = [bench.limiter(subject.policy), bench.limiter(subject.policy)];
+        const estimate = random.whole(1, limit);
+        const reservation = await asked.reserve("key", { cost: estimate });
+        await bench.advance(random.pick([0, 0, 1, subject.tick]));
+        await asked.reset("key");
+        const others = random.pick([0, estimate, random.whole(1, limit)]);
+        if (others > 0) for (const limiter of [asked, spared]) await limiter.consume("key", { cost: others });
+        await (random.chance(0.5) ? reservation.cancel() : reservation.settle(random.whole(0, estimate)));
+        checkSame(
+          await state(asked, "key"),
+          await state(spared, "key"),
+          () => `${subject.about}: ${estimate} reserved, reset, ${others} by others`,
+        );
       }),
   },
   {

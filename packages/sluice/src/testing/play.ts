@@ -1,12 +1,11 @@
 import type { Decision } from "../core/decision.js";
 import { MaxWaitExceededError } from "../core/errors.js";
 import type { RateLimiter } from "../core/limiter.js";
-import { ruleOf } from "../core/policy.js";
 import type { Bench } from "./bench.js";
 import { check, checkSame, outcomeOf } from "./check.js";
 import type { Random } from "./random.js";
 import { type Model, remainingOf } from "./reference/model.js";
-import type { Subject } from "./subjects.js";
+import { isLogged, type Subject } from "./subjects.js";
 
 /** A wait that was granted and has not come yet. */
 interface Waiting {
@@ -104,8 +103,7 @@ export class Play {
   }
 
   async reset(): Promise<void> {
-    // a log takes a call of the same moment for the one that it has forgotten
-    if (!this.#subjects.every(isLogged)) this.#forgotten.push(...this.#waiting);
+    this.#forgotten.push(...this.#waiting);
     this.#waiting = [];
     this.#trace.push("reset");
     this.#subjects.forEach((subject, index) => {
@@ -249,8 +247,4 @@ export class Play {
     const near = Math.max(0, (Number.isFinite(round) ? round : 0) + random.whole(-1, 1));
     return random.pick([0, 1, near, near, near, random.whole(0, tick), random.whole(0, window), 3 * window + near]);
   }
-}
-
-function isLogged({ policy }: Subject): boolean {
-  return ruleOf(policy).algorithm.logged === true;
 }

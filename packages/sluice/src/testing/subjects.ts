@@ -2,7 +2,7 @@ import { fixedWindow } from "../algorithms/fixed-window/fixed-window.js";
 import { slidingCounter } from "../algorithms/sliding-counter/sliding-counter.js";
 import { slidingWindow } from "../algorithms/sliding-window/sliding-window.js";
 import { tokenBucket } from "../algorithms/token-bucket/token-bucket.js";
-import type { Policy } from "../core/policy.js";
+import { type Policy, ruleOf } from "../core/policy.js";
 import type { Random } from "./random.js";
 import { FixedWindowModel } from "./reference/fixed-window.js";
 import { IntervalBucketModel } from "./reference/interval-bucket.js";
@@ -63,6 +63,11 @@ export const subjectKinds: Readonly<Record<string, SubjectKind>> = {
     return subject(policy, about, per, () => new IntervalBucketModel({ rate, per, burst }));
   },
 };
+
+/** Every call is kept in a log. */
+export function isLogged({ policy }: Subject): boolean {
+  return ruleOf(policy).algorithm.logged === true;
+}
 
 /** One policy of any kind. */
 export function anySubject(random: Random, name = "default"): Subject {

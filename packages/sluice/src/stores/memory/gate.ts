@@ -238,10 +238,14 @@ export class MemoryGate implements Gate {
       return part.owed(after, grant.now, now, stamp, delta, this.#answer);
     });
     if (owed.every((cost) => cost === 0)) return;
-    let slot = this.#find(key);
-    if (slot < 0) slot = this.#add(key);
-    this.#parts.forEach((part, index) => {
-      part.amend(slot, now, noStamp, owed[index] as number, this.#answer);
+    if (this.#find(key) < 0) this.#add(key);
+    owed.forEach((cost, index) => {
+      if (cost > 0)
+        this.correct(
+          key,
+          cost,
+          this.#parts.map((_, place) => (place === index ? noStamp : tooLate)),
+        );
     });
   }
 
@@ -302,7 +306,7 @@ export class MemoryGate implements Gate {
    * Someone in the line gives up. The others keep their starts, and whoever comes next finds the key as if he had never
    * asked; where something else has happened to a row since, the algorithm gives back what it can.
    */
-  leave(key: string, place: Place): void {
+  leave(key: string, place: Place, correctable: readonly number[]): void {
     if (!place.stands) return;
     place.stands = false;
     const { cost, stamps } = place;
@@ -312,7 +316,7 @@ export class MemoryGate implements Gate {
     if (slot < 0) return;
     if (!isIn || !this.#areStill(slot, line.after)) {
       // whose start lies ahead and who stands in no line has been forgotten: he has nothing to give back
-      if (isIn || !isAhead(place, this.#clock.now())) this.correct(key, -cost, stamps);
+      if (isIn || !isAhead(place, this.#clock.now())) this.correct(key, -cost, correctable);
       return;
     }
     this.#parts.forEach((part, index) => {

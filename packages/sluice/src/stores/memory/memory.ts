@@ -143,7 +143,7 @@ class MemoryDriver implements Driver {
           const stamps = gate.correctable(grant, now);
           if (!gate.lives(grant.life) || stamps.every((stamp) => stamp === tooLate)) continue;
           if (place === undefined) gate.undo(ask.key, ask.cost, stamps, before, grant.after);
-          else gate.leave(ask.key, place);
+          else gate.leave(ask.key, place, stamps);
         }
       },
       settle: (deltas) => {

@@ -9,8 +9,12 @@
 --   decide   longest wait (-1 to look only), shortest wait, name of the place in a line, number of asks, for each: cost,
 --            limiter; all are granted, or none
 --   amend    delta, limiter, for each policy the moment of the grant that is corrected, or -1
---   undo     cost, limiter, for each policy: the row before the grant, the row after it, the moment of the grant
---   leave    limiter, number of those who give up, for each: name of the place, cost, for each policy the moment
+--   settle   delta, limiter, the grant, then, where delta is above 0, for each policy: the moment at which it would have
+--            come back at the true cost, limit, window
+--   undo     cost, limiter, the grant, then for each policy the row before it
+--   leave    limiter, number of those who give up, for each: name of the place, cost, for each policy the moment, and
+--            when it comes back
+--   A grant is for each policy: the row after it, its moment (-2 when its key has been reset since), when it comes back.
 -- Returns the moment, then for each key: the row as it was (false when there was none), from which the caller's twin of
 --   the step derives the answers; or, where an algorithm keeps a log, for each run four numbers: granted, wait (-1 for
 --   never), remaining, reset.
@@ -341,6 +345,9 @@ end
 -- needs no line; its row is "-" there.
 local longestLine = 65536
 
+-- the moment of a grant that is past correcting: what it took has come back, or been forgotten
+local tooLate = -2
+
 local function hasLine(policies)
   for _, policy in ipairs(policies) do
     if not policy.algorithm.open then
@@ -391,7 +398,7 @@ local function replay(rows, policies, event)
     local stamp = start or tonumber(stamps())
     if start and not program.open then
       program.step(rows[index], moment, start, largest, cost, policy)
-    elseif not program.open then
+    elseif not program.open and stamp ~= tooLate then
       program.amend(rows[index], moment, stamp, cost, policy)
     end
   end
@@ -434,10 +441,10 @@ local function correctionOf(delta, stamps)
   return format("* %d %d %s", now, delta, table.concat(texts, " "))
 end
 
--- a correction that those who stand in the line have seen
-local function record(key, delta, stamps, states, policies)
+-- corrections that those who stand in the line have seen
+local function record(key, corrections, states, policies)
   call("LSET", key, 1, rowsText(states, policies))
-  if call("RPUSH", key, correctionOf(delta, stamps)) > longestLine then
+  if call("RPUSH", key, unpack(corrections)) > longestLine then
     call("DEL", key)
   else
     expire(key, states, policies)
@@ -446,7 +453,7 @@ end
 
 local function correct(state, policy, stamp, delta)
   -- only a penalty makes a key known that was not
-  if isKnown(state) or (delta > 0 and stamp == -1) then
+  if stamp ~= tooLate and (isKnown(state) or (delta > 0 and stamp == -1)) then
     policy.algorithm.amend(state, now, stamp, delta, policy)
     state.amended = true
   end
@@ -464,6 +471,24 @@ local function saveAmended(states, policies)
       end
     end
   end
+end
+
+-- Reads a grant: whether nothing has happened to the rows since, and the moments by which it can be corrected. A row
+-- that others have changed does not know its grants: what comes back after now can be corrected, and nothing in a row
+-- that is gone. A log knows each call.
+local function readGrant(states, policies)
+  local still, stamps, resets = true, {}, {}
+  for index, policy in ipairs(policies) do
+    local after = read()
+    stamps[index], resets[index] = number(), number()
+    still = still and (policy.algorithm.open or states[index].was == after)
+  end
+  for index, policy in ipairs(policies) do
+    if not still and not policy.algorithm.open and (resets[index] <= now or not states[index].was) then
+      stamps[index] = tooLate
+    end
+  end
+  return still, stamps
 end
 
 if verb == "decide" then
@@ -531,23 +556,45 @@ elseif verb == "amend" then
   end
   saveAmended(states, policies)
   if standing then
-    record(key, delta, stamps, states, policies)
+    record(key, { correctionOf(delta, stamps) }, states, policies)
   end
-elseif verb == "undo" then
-  local cost, policies, befores, stamps = number(), limiter(), {}, {}
+elseif verb == "settle" then
+  local delta, policies = number(), limiter()
   local key = KEYS[#policies + 1]
   local states = openAll(0, policies)
   local standing = stands(readLine(key, policies, 2), states, policies)
-  local still = true
+  local _, stamps = readGrant(states, policies)
+  local corrections = { correctionOf(delta, stamps) }
   for index, policy in ipairs(policies) do
-    befores[index] = read()
-    local after = read()
-    stamps[index] = number()
-    still = still and (policy.algorithm.open or states[index].was == after)
+    correct(states[index], policy, stamps[index], delta)
+    local backAt, limit, window = 0, 0, 1
+    if delta > 0 then
+      backAt, limit, window = number(), number(), number()
+    end
+    local owed = math.min(delta, math.ceil(math.max(0, backAt - now) * limit / window))
+    if stamps[index] == tooLate and owed > 0 then
+      correct(states[index], policy, -1, owed)
+      local only = {}
+      for place = 1, #policies do
+        only[place] = place == index and -1 or tooLate
+      end
+      corrections[#corrections + 1] = correctionOf(owed, only)
+    end
   end
+  saveAmended(states, policies)
+  if standing then
+    record(key, corrections, states, policies)
+  end
+elseif verb == "undo" then
+  local cost, policies = number(), limiter()
+  local key = KEYS[#policies + 1]
+  local states = openAll(0, policies)
+  local standing = stands(readLine(key, policies, 2), states, policies)
+  local still, stamps = readGrant(states, policies)
   for index, policy in ipairs(policies) do
+    local before = read()
     if still and not policy.algorithm.open then
-      fill(states[index], befores[index])
+      fill(states[index], before)
       states[index].amended = true
     else
       correct(states[index], policy, stamps[index], -cost)
@@ -555,7 +602,7 @@ elseif verb == "undo" then
   end
   saveAmended(states, policies)
   if standing and not still then
-    record(key, -cost, stamps, states, policies)
+    record(key, { correctionOf(-cost, stamps) }, states, policies)
   end
 elseif verb == "leave" then
   local policies = limiter()
@@ -566,9 +613,10 @@ elseif verb == "leave" then
   local leavers, byName = {}, {}
   for index = 1, number() do
     local leaver = { name = read(), cost = number(), stamps = {} }
-    for place = 1, #policies do
-      leaver.stamps[place] = number()
-      leaver.ahead = leaver.ahead or leaver.stamps[place] > now
+    for place, policy in ipairs(policies) do
+      local stamp, reset = number(), number()
+      leaver.stamps[place] = (policy.algorithm.open or reset > now) and stamp or tooLate
+      leaver.ahead = leaver.ahead or stamp > now
     end
     leavers[index] = leaver
     byName[leaver.name] = leaver

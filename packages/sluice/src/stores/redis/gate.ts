@@ -1,3 +1,4 @@
+import { tooLate } from "../../core/algorithm.js";
 import { type Decision, decideMany, decideOne, type Findings, numbersPerPolicy } from "../../core/decision.js";
 import type { Policy } from "../../core/policy.js";
 import type { Driver, Gate, Script } from "../../core/store.js";
@@ -8,6 +9,7 @@ import type { Link } from "./link.js";
 import type { GiveBack, Lots } from "./lots.js";
 import {
   amend,
+  backAt,
   checkedReply,
   encodeLimiter,
   figuresPerLog,
@@ -36,10 +38,22 @@ export interface Station {
 /** How many rows the server could step in the time that it takes for a log; see bench/README.md. */
 const rowsPerLog = 3;
 
+/** How many keys a limiter remembers to have reset: beyond, the oldest are as if another process had reset them. */
+const mostResets = 10_000;
+
+/** A key that is asked for, and how many resets its limiter had seen here when the call was sent. */
+export interface Mark {
+  readonly tag: string;
+  readonly resets: number;
+}
+
 /** A grant of one ask, as it can be corrected. */
 export interface Grant {
-  readonly tag: string;
+  readonly mark: Mark;
   readonly cost: number;
+  /** When it was asked for, and, for each policy, when what it takes comes back. */
+  readonly now: number;
+  readonly backs: readonly number[];
   readonly before: readonly string[];
   readonly after: readonly string[];
   readonly stamps: readonly number[];
@@ -69,6 +83,9 @@ export class RedisGate implements Gate {
   readonly #starts: readonly string[];
   readonly #lineStart: string;
   readonly #leaving = new Map<string, Leaving>();
+  /** Keys that were reset here, each with the count of resets at its last; the latest last. */
+  readonly #resets = new Map<string, number>();
+  #resetCount = 0;
   readonly #denials: Denials | undefined;
   readonly #logs: boolean;
   #lots: Lots | undefined;
@@ -195,6 +212,9 @@ export class RedisGate implements Gate {
   async reset(key: string, timeout: number): Promise<void> {
     const tag = inner(key);
     this.#lots?.forget(tag);
+    this.#resets.delete(tag);
+    this.#resets.set(tag, ++this.#resetCount);
+    if (this.#resets.size > mostResets) this.#resets.delete(this.#resets.keys().next().value as string);
     const keys: string[] = [];
     this.pushKeys(keys, tag);
     keys.push(this.lineOf(tag));
@@ -204,22 +224,32 @@ export class RedisGate implements Gate {
     this.#lots?.forget(tag);
   }
 
+  mark(tag: string): Mark {
+    return { tag, resets: this.#resetCount };
+  }
+
+  /**
+   * The key of a grant has been reset since, by this process. What another process has reset is known by its rows only:
+   * while they are gone, nothing is given back; once they have come again, a grant of before is taken for one of theirs
+   * until the moment at which it would have come back.
+   */
+  #isForgotten({ mark: { tag, resets } }: Grant): boolean {
+    return (this.#resets.get(tag) ?? 0) > resets;
+  }
+
   /** Takes a grant back: as if it had not been, where nothing has happened since, or where it has a place in a line. */
   async undo(grant: Grant, timeout: number): Promise<void> {
     if (grant.place !== undefined) {
       await this.#giveUp(grant, timeout);
       return;
     }
-    const { tag, cost, before, after, stamps } = grant;
-    const grants = this.policies.flatMap(
-      (_, place) => [before[place], after[place], stamps[place]] as (string | number)[],
-    );
-    await this.#ask(["undo", cost], tag, grants, timeout);
+    if (this.#isForgotten(grant)) return;
+    await this.#ask(["undo", grant.cost], grant.mark.tag, [...grantFigures(grant), ...grant.before], timeout);
   }
 
   /** Whoever gives up in this turn of the event loop does so in one call: each call makes the rows anew for those who stay. */
   #giveUp(grant: Grant, timeout: number): Promise<void> {
-    const { tag } = grant;
+    const { tag } = grant.mark;
     const known = this.#leaving.get(tag);
     if (known !== undefined) {
       known.grants.push(grant);
@@ -228,18 +258,36 @@ export class RedisGate implements Gate {
     const grants = [grant];
     const leave = async (): Promise<void> => {
       this.#leaving.delete(tag);
-      const places = grants.flatMap(({ place, cost, stamps }) => [place as string, cost, ...stamps]);
-      await this.#ask(["leave"], tag, [grants.length, ...places], timeout);
+      const leaving = grants.filter((each) => !this.#isForgotten(each));
+      if (leaving.length === 0) return;
+      const places = leaving.flatMap(({ place, cost, stamps, backs }) => [
+        place as string,
+        cost,
+        ...stamps.flatMap((stamp, index) => [stamp, backs[index] as number]),
+      ]);
+      await this.#ask(["leave"], tag, [leaving.length, ...places], timeout);
     };
     const done = Promise.resolve().then(leave);
     this.#leaving.set(tag, { grants, done });
     return done;
   }
 
-  /** Corrects what a grant cost, as of its start. */
-  async settle({ tag, stamps }: Grant, delta: number, timeout: number): Promise<void> {
-    if (delta === 0) return;
-    await this.#ask(["amend", delta], tag, stamps, timeout);
+  /**
+   * Corrects what a grant cost, as of its start. Where others have asked since, what it took may have come back by now, or
+   * its key been forgotten: then nothing is given back, and of what it took besides only what is still owed is charged.
+   */
+  async settle(grant: Grant, delta: number, timeout: number): Promise<void> {
+    const isForgotten = this.#isForgotten(grant);
+    if (delta === 0 || (delta < 0 && isForgotten)) return;
+    const figures = grantFigures(isForgotten ? { ...grant, stamps: grant.stamps.map(() => tooLate) } : grant);
+    if (delta > 0) {
+      this.parts.forEach((part, place) => {
+        const { limit, window } = this.policies[place] as Policy;
+        const [after, stamp] = [grant.after[place] as string, grant.stamps[place] as number];
+        figures.push(backAt(part, after, grant.now, stamp, delta), limit, window * 1000);
+      });
+    }
+    await this.#ask(["settle", delta], grant.mark.tag, figures, timeout);
   }
 
   #openLots(): Lots | undefined {
@@ -290,6 +338,11 @@ export class RedisGate implements Gate {
 
   /** Its state is the server's. */
   forget(): void {}
+}
+
+/** A grant as the script reads it. */
+function grantFigures({ after, stamps, backs }: Grant): (string | number)[] {
+  return stamps.flatMap((stamp, place) => [after[place] as string, stamp, backs[place] as number]);
 }
 
 /** ms that giving a lot back may take. */

@@ -1147,6 +1147,7 @@ export const limiterScript: Script = {
     "return state.was or (state.count or 0) > 0\n" +
     "end\n" +
     "local longestLine = 65536\n" +
+    "local tooLate = -2\n" +
     "local function hasLine(policies)\n" +
     "for _, policy in ipairs(policies) do\n" +
     "if not policy.algorithm.open then\n" +
@@ -1188,7 +1189,7 @@ export const limiterScript: Script = {
     "local stamp = start or tonumber(stamps())\n" +
     "if start and not program.open then\n" +
     "program.step(rows[index], moment, start, largest, cost, policy)\n" +
-    "elseif not program.open then\n" +
+    "elseif not program.open and stamp ~= tooLate then\n" +
     "program.amend(rows[index], moment, stamp, cost, policy)\n" +
     "end\n" +
     "end\n" +
@@ -1226,16 +1227,16 @@ export const limiterScript: Script = {
     "end\n" +
     "return format(\"* %d %d %s\", now, delta, table.concat(texts, \" \"))\n" +
     "end\n" +
-    "local function record(key, delta, stamps, states, policies)\n" +
+    "local function record(key, corrections, states, policies)\n" +
     "call(\"LSET\", key, 1, rowsText(states, policies))\n" +
-    "if call(\"RPUSH\", key, correctionOf(delta, stamps)) > longestLine then\n" +
+    "if call(\"RPUSH\", key, unpack(corrections)) > longestLine then\n" +
     "call(\"DEL\", key)\n" +
     "else\n" +
     "expire(key, states, policies)\n" +
     "end\n" +
     "end\n" +
     "local function correct(state, policy, stamp, delta)\n" +
-    "if isKnown(state) or (delta > 0 and stamp == -1) then\n" +
+    "if stamp ~= tooLate and (isKnown(state) or (delta > 0 and stamp == -1)) then\n" +
     "policy.algorithm.amend(state, now, stamp, delta, policy)\n" +
     "state.amended = true\n" +
     "end\n" +
@@ -1251,6 +1252,20 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "end\n" +
+    "end\n" +
+    "local function readGrant(states, policies)\n" +
+    "local still, stamps, resets = true, {}, {}\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "local after = read()\n" +
+    "stamps[index], resets[index] = number(), number()\n" +
+    "still = still and (policy.algorithm.open or states[index].was == after)\n" +
+    "end\n" +
+    "for index, policy in ipairs(policies) do\n" +
+    "if not still and not policy.algorithm.open and (resets[index] <= now or not states[index].was) then\n" +
+    "stamps[index] = tooLate\n" +
+    "end\n" +
+    "end\n" +
+    "return still, stamps\n" +
     "end\n" +
     "if verb == \"decide\" then\n" +
     "local maxWait, shortest, name = number(), number(), read()\n" +
@@ -1317,23 +1332,45 @@ export const limiterScript: Script = {
     "end\n" +
     "saveAmended(states, policies)\n" +
     "if standing then\n" +
-    "record(key, delta, stamps, states, policies)\n" +
+    "record(key, { correctionOf(delta, stamps) }, states, policies)\n" +
     "end\n" +
-    "elseif verb == \"undo\" then\n" +
-    "local cost, policies, befores, stamps = number(), limiter(), {}, {}\n" +
+    "elseif verb == \"settle\" then\n" +
+    "local delta, policies = number(), limiter()\n" +
     "local key = KEYS[#policies + 1]\n" +
     "local states = openAll(0, policies)\n" +
     "local standing = stands(readLine(key, policies, 2), states, policies)\n" +
-    "local still = true\n" +
+    "local _, stamps = readGrant(states, policies)\n" +
+    "local corrections = { correctionOf(delta, stamps) }\n" +
     "for index, policy in ipairs(policies) do\n" +
-    "befores[index] = read()\n" +
-    "local after = read()\n" +
-    "stamps[index] = number()\n" +
-    "still = still and (policy.algorithm.open or states[index].was == after)\n" +
+    "correct(states[index], policy, stamps[index], delta)\n" +
+    "local backAt, limit, window = 0, 0, 1\n" +
+    "if delta > 0 then\n" +
+    "backAt, limit, window = number(), number(), number()\n" +
     "end\n" +
+    "local owed = math.min(delta, math.ceil(math.max(0, backAt - now) * limit / window))\n" +
+    "if stamps[index] == tooLate and owed > 0 then\n" +
+    "correct(states[index], policy, -1, owed)\n" +
+    "local only = {}\n" +
+    "for place = 1, #policies do\n" +
+    "only[place] = place == index and -1 or tooLate\n" +
+    "end\n" +
+    "corrections[#corrections + 1] = correctionOf(owed, only)\n" +
+    "end\n" +
+    "end\n" +
+    "saveAmended(states, policies)\n" +
+    "if standing then\n" +
+    "record(key, corrections, states, policies)\n" +
+    "end\n" +
+    "elseif verb == \"undo\" then\n" +
+    "local cost, policies = number(), limiter()\n" +
+    "local key = KEYS[#policies + 1]\n" +
+    "local states = openAll(0, policies)\n" +
+    "local standing = stands(readLine(key, policies, 2), states, policies)\n" +
+    "local still, stamps = readGrant(states, policies)\n" +
     "for index, policy in ipairs(policies) do\n" +
+    "local before = read()\n" +
     "if still and not policy.algorithm.open then\n" +
-    "fill(states[index], befores[index])\n" +
+    "fill(states[index], before)\n" +
     "states[index].amended = true\n" +
     "else\n" +
     "correct(states[index], policy, stamps[index], -cost)\n" +
@@ -1341,7 +1378,7 @@ export const limiterScript: Script = {
     "end\n" +
     "saveAmended(states, policies)\n" +
     "if standing and not still then\n" +
-    "record(key, -cost, stamps, states, policies)\n" +
+    "record(key, { correctionOf(-cost, stamps) }, states, policies)\n" +
     "end\n" +
     "elseif verb == \"leave\" then\n" +
     "local policies = limiter()\n" +
@@ -1352,9 +1389,10 @@ export const limiterScript: Script = {
     "local leavers, byName = {}, {}\n" +
     "for index = 1, number() do\n" +
     "local leaver = { name = read(), cost = number(), stamps = {} }\n" +
-    "for place = 1, #policies do\n" +
-    "leaver.stamps[place] = number()\n" +
-    "leaver.ahead = leaver.ahead or leaver.stamps[place] > now\n" +
+    "for place, policy in ipairs(policies) do\n" +
+    "local stamp, reset = number(), number()\n" +
+    "leaver.stamps[place] = (policy.algorithm.open or reset > now) and stamp or tooLate\n" +
+    "leaver.ahead = leaver.ahead or stamp > now\n" +
     "end\n" +
     "leavers[index] = leaver\n" +
     "byName[leaver.name] = leaver\n" +
@@ -1411,5 +1449,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "c8b9de68d3d41d14061c0c5d81ca94cd05f84fd8",
+  sha: "d48cc00bfef487565640b57fc940b3074f7b36a1",
 };

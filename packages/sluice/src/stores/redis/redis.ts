@@ -21,7 +21,7 @@ import { checkName, checkOptions, wholeNumber } from "../../core/validate.js";
 import { Batcher } from "./batch.js";
 import { connect, type RedisConnection } from "./clients.js";
 import { Denials } from "./denials.js";
-import { type Grant, RedisGate, type Station } from "./gate.js";
+import { type Grant, type Mark, RedisGate, type Station } from "./gate.js";
 import { inner, keyName, slotOf } from "./keys.js";
 import { type Attempt, Link } from "./link.js";
 import { Looks } from "./looks.js";
@@ -181,7 +181,7 @@ class RedisDriver implements Driver {
     timeout: number,
     earliest = 0,
   ): Promise<Verdict> {
-    const tags = asks.map(({ key }) => inner(key));
+    const marks = asks.map(({ gate, key }) => (gate as RedisGate).mark(inner(key)));
     const { link, script, now } = this.#station;
     const keys: string[] = [];
     const waits = spend && maxWait > 0;
@@ -195,14 +195,15 @@ class RedisDriver implements Driver {
       asks.length,
     ];
     asks.forEach(({ gate, cost }, index) => {
-      (gate as RedisGate).recall(tags[index] as string);
-      (gate as RedisGate).pushKeys(keys, tags[index] as string);
-      if (waits) keys.push((gate as RedisGate).lineOf(tags[index] as string));
+      const { tag } = marks[index] as Mark;
+      (gate as RedisGate).recall(tag);
+      (gate as RedisGate).pushKeys(keys, tag);
+      if (waits) keys.push((gate as RedisGate).lineOf(tag));
       args.push(cost, (gate as RedisGate).encoded);
     });
     const figures = asks.reduce((sum, { gate }) => sum + (gate as RedisGate).figures, 0);
     const verdict = (reply: readonly unknown[], ticket: boolean): Verdict =>
-      verdictOf(asks, tags, reply, maxWait, spend, ticket, place, timeout, earliest);
+      verdictOf(asks, marks, reply, maxWait, spend, ticket, place, timeout, earliest);
     // a grant that comes too late is for nobody, and is given back
     const late = (reply: readonly unknown[]): void => takeBack(verdict(reply, true).ticket);
     const ask = async (attempt: Attempt) => checkedReply(await link.run(script, keys, args, attempt), figures);
@@ -220,7 +221,7 @@ class RedisDriver implements Driver {
 /** What the script did, done again on the rows that it found. */
 function verdictOf(
   asks: readonly Ask[],
-  tags: readonly string[],
+  marks: readonly Mark[],
   reply: readonly unknown[],
   maxWait: number,
   spend: boolean,
@@ -262,7 +263,9 @@ function verdictOf(
   let to = 0;
   const grants = asks.map(({ gate, cost }, index): Grant & { gate: RedisGate } => {
     const own = gate as RedisGate;
-    own.changed(tags[index] as string);
+    const mark = marks[index] as Mark;
+    own.changed(mark.tag);
+    const from = to;
     const stamps = own.parts.map((part, place) => {
       const here = to;
       to += numbersPerPolicy;
@@ -272,9 +275,11 @@ function verdictOf(
     });
     return {
       gate: own,
-      tag: tags[index] as string,
+      mark,
       cost,
+      now,
       stamps,
+      backs: stamps.map((_, place) => start + (findings[from + place * numbersPerPolicy + 2] as number)),
       before: befores[index] as string[],
       after: own.rowTexts(),
       place: wait > 0 ? name : undefined,

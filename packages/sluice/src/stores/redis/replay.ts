@@ -113,6 +113,16 @@ export function amend(part: Part, now: number, delta: number, findings: number[]
   note(findings, at, now, now);
 }
 
+/** When a grant of `granted` that left the row as `after` would have come back, had it cost `delta` more. */
+export function backAt(part: Part, after: string, granted: number, stamp: number, delta: number): number {
+  // a log knows its grants, and nothing is owed for one that it has forgotten
+  if (part.logged) return 0;
+  const { algorithm, parameters } = part.rule;
+  loadRow(part.row, after);
+  algorithm.amend(part.row, noLog, granted, stamp, delta, parameters, answer);
+  return answer.resetAt;
+}
+
 /** One step on the row that is loaded: the hot path of a limiter with one policy. Returns the reused answer. */
 export function stepOnce(part: Part, now: number, cost: number): Answer {
   const { algorithm, parameters } = part.rule;
