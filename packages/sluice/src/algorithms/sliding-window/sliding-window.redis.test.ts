@@ -234,6 +234,17 @@ const examples: Case[] = [
       { verb: "refund", cost: 55_000 },
     ],
   ],
+  // who is given back what a reset has taken already
+  [
+    { limit: 32_768, window: 0.003 },
+    [
+      { verb: "reserve", cost: 1 },
+      { verb: "reset" },
+      { verb: "wait", cost: 1 },
+      { verb: "cancel", which: 0 },
+      { verb: "reserve", cost: 1 },
+    ],
+  ],
   // the clock goes back before a call that has left the window
   [
     { limit: 10, window: 1000 },
