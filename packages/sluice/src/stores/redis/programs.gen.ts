@@ -239,6 +239,7 @@ export const limiterScript: Script = {
     "local headerSize = 49\n" +
     "local mark = 1\n" +
     "local stampRange = 281474976710656\n" +
+    "local mostLogged = 140737488355328\n" +
     "local narrow, wide = 8, 12\n" +
     "local batch = 500\n" +
     "local function callFormat(width)\n" +
@@ -523,7 +524,7 @@ export const limiterScript: Script = {
     "return {\n" +
     "open = function(key, p)\n" +
     "local header = redis.call(\"GETRANGE\", key, 0, headerSize - 1)\n" +
-    "local width = p[3] <= 65535 and narrow or wide\n" +
+    "local width = p[1] <= 32767 and narrow or wide\n" +
     "local log =\n" +
     "{ key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0, width = width }\n" +
     "if #header < headerSize or string.byte(header) ~= mark then\n" +
@@ -532,7 +533,7 @@ export const limiterScript: Script = {
     "local _\n" +
     "_, log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =\n" +
     "struct.unpack(headerFormat, header)\n" +
-    "if log.width < width and log.count == 0 then\n" +
+    "if log.width ~= width and log.count == 0 then\n" +
     "log.base, log.top, log.capacity, log.width = 0, 0, 0, width\n" +
     "elseif log.width < width then\n" +
     "widen(log)\n" +
@@ -578,7 +579,11 @@ export const limiterScript: Script = {
     "elseif delta < 0 then\n" +
     "takeStarted(log, -delta, now)\n" +
     "else\n" +
-    "local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))\n" +
+    "local used = usedAt(log, math.max(now, log.newest), p)\n" +
+    "local added = math.max(0, math.min(delta, mostLogged - used))\n" +
+    "if used + added >= costRange(log.width) then\n" +
+    "widen(log)\n" +
+    "end\n" +
     "if added > 0 and stamp == -1 then\n" +
     "push(log, math.max(now, log.newest), added)\n" +
     "elseif added > 0 then\n" +
@@ -1366,5 +1371,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "92ad0380ec0ae87684e0607ff7eacd1ac8839909",
+  sha: "f0cef4c9f0a284ac5e6770a3c56a47355774e75b",
 };
