@@ -45,9 +45,9 @@ class NaiveLog {
     return this.calls.reduce((sum, { stamp, cost }) => (stamp > past ? sum + cost : sum), 0);
   }
 
-  reach(past: number, cost: number): number {
-    let sum = 0;
-    return this.calls.find((call) => call.stamp > past && (sum += call.cost) >= cost)?.stamp as number;
+  reach(past: number, cost: number): number | undefined {
+    const behind = this.calls.filter((call) => call.stamp > past);
+    return behind.find((call) => this.used(past) - this.used(call.stamp) >= cost)?.stamp;
   }
 
   shift(back: number): void {
@@ -66,7 +66,9 @@ function compare(pool: LogPool, model: NaiveLog): void {
     expect(pool.moveEdge(past)).toBe(false);
     const used = model.used(past);
     expect(pool.used()).toBe(used);
-    for (const cost of [1, Math.ceil(used / 3), Math.ceil(used / 2), used - 1, used].filter((each) => each > 0 && each <= used)) {
+    for (const cost of [1, Math.ceil(used / 3), Math.ceil(used / 2), used - 1, used].filter(
+      (each) => each > 0 && each <= used,
+    )) {
       expect(pool.reach(cost)).toBe(model.reach(past, cost));
     }
   }

@@ -72,13 +72,13 @@ export class LogPool implements Log {
       while (at !== first) {
         const previous = this.#previous(at);
         if (this.#stamp(previous) <= past) break;
-        header[USED] += this.#cost(previous);
+        this.#count(this.#cost(previous));
         at = previous;
       }
     } else {
       const tail = this.#tail();
       while (at !== tail && this.#stamp(at) <= past) {
-        header[USED] -= this.#cost(at);
+        this.#count(-this.#cost(at));
         at = this.#after(at);
       }
     }
@@ -105,9 +105,8 @@ export class LogPool implements Log {
   }
 
   push(stamp: number, cost: number): void {
-    const { header } = this;
-    if (!this.#empty() && this.newest() === stamp) header[USED] += this.#raise(this.#tail(), cost);
-    else header[USED] += this.#append(stamp, Math.min(cost, costLimit));
+    if (!this.#empty() && this.newest() === stamp) this.#count(this.#raise(this.#tail(), cost));
+    else this.#count(this.#append(stamp, Math.min(cost, costLimit)));
   }
 
   dropThrough(stamp: number): void {
@@ -122,7 +121,7 @@ export class LogPool implements Log {
     while (this.#stamp(at) <= stamp) {
       const next = this.#after(at);
       if (at === header[EDGE]) {
-        header[USED] -= this.#cost(at);
+        this.#count(-this.#cost(at));
         header[EDGE] = next;
       }
       if ((at & callMask) === callMask) this.#release(at >>> blockBits);
@@ -132,12 +131,11 @@ export class LogPool implements Log {
   }
 
   take(cost: number, from: number, through: number): void {
-    const { header } = this;
     let left = cost;
     // one before the newest stays, with a cost of 0, until it leaves the window
     this.#eachBack(from, (at, inside) => {
       const taken = this.#stamp(at) > through ? 0 : this.#lower(at, left);
-      if (inside) header[USED] -= taken;
+      if (inside) this.#count(-taken);
       left -= taken;
       return left > 0;
     });
@@ -148,7 +146,7 @@ export class LogPool implements Log {
     this.#eachBack(stamp, (at, inside) => {
       if (this.#stamp(at) > stamp) return true;
       const added = this.#raise(at, cost);
-      if (inside) this.header[USED] += added;
+      if (inside) this.#count(added);
       return false;
     });
   }
@@ -177,6 +175,11 @@ export class LogPool implements Log {
     this.#setLink(last, 1, this.#free < 0 ? last : this.#free);
     this.#free = first;
     this.header.fill(0);
+  }
+
+  /** The calls from the edge on cost so much more. */
+  #count(change: number): void {
+    this.header[USED] = this.used() + change;
   }
 
   #empty(): boolean {
