@@ -68,7 +68,7 @@ export function newAnswer(): Answer {
 
 /**
  * The calls of one key, oldest first: start and cost of each, starts never decreasing. It has an edge, from which on what
- * the calls cost together is known; every other way to ask or change leaves it at the same call.
+ * the calls cost together is known: at some call, which only `moveEdge` changes as long as the call is there.
  */
 export interface Log {
   /** Start of the newest call; 0 when there is none. */
