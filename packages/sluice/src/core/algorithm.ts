@@ -66,32 +66,41 @@ export function newAnswer(): Answer {
   return { start: 0.5, stamp: 0.5, remaining: 0, resetAt: 0.5, changed: false };
 }
 
-/** The calls of one key, oldest first: start and cost of each, starts never decreasing. */
+/**
+ * The calls of one key, oldest first: start and cost of each, starts never decreasing. It has an edge, from which on what
+ * the calls cost together is known: at some call, which only `moveEdge` changes as long as the call is there.
+ */
 export interface Log {
   /** Start of the newest call; 0 when there is none. */
   newest(): number;
-  /** Calls `visit` for each entry from the oldest, or from the newest, until it returns false. */
-  scan(visit: (stamp: number, cost: number) => boolean, fromNewest?: boolean): void;
-  /** Adds at the end; merges with an entry of the same stamp. Returns the cost logged: a debt far above every limit is cut. */
-  push(stamp: number, cost: number): number;
-  /** Forgets entries up to and including `stamp`; returns what they cost. */
-  dropThrough(stamp: number): number;
-  /** Takes up to `cost` from the entries from `from` up to `through`, the newest first; returns what it took. */
-  take(cost: number, from: number, through: number): number;
-  /** Adds to the entry of exactly `stamp`; returns the cost logged, 0 when there is no such entry. */
-  add(stamp: number, cost: number): number;
-  /** Moves every entry back in time. */
+  /** Puts the edge between the calls up to `past`, which lies before the newest, and those after it. Says whether it moved. */
+  moveEdge(past: number): boolean;
+  /** What the calls from the edge on cost. */
+  used(): number;
+  /** The start of the call by which those from the edge on have cost at least `cost`, which is at most `used`. */
+  reach(cost: number): number;
+  /** Adds at the end; merges with a call of the same stamp. */
+  push(stamp: number, cost: number): void;
+  /** Forgets calls up to and including `stamp`. */
+  dropThrough(stamp: number): void;
+  /** Takes up to `cost` from the calls from `from` up to `through`, the newest first. */
+  take(cost: number, from: number, through: number): void;
+  /** Adds to the call of exactly `stamp`, if there is one. */
+  add(stamp: number, cost: number): void;
+  /** Moves every call back in time. */
   shift(back: number): void;
 }
 
 /** A log for the algorithms that keep none. */
 export const noLog: Log = {
   newest: () => 0,
-  scan: () => {},
-  push: () => 0,
-  dropThrough: () => 0,
-  take: () => 0,
-  add: () => 0,
+  moveEdge: () => false,
+  used: () => 0,
+  reach: () => 0,
+  push: () => {},
+  dropThrough: () => {},
+  take: () => {},
+  add: () => {},
   shift: () => {},
 };
 

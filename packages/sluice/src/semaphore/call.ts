@@ -10,7 +10,7 @@ export interface Verb {
 }
 
 /** What the script said to a call. */
-export interface Answer {
+interface Answer {
   /** When the call was sent, µs on the local clock. */
   readonly sent: number;
   /** The server's clock. */

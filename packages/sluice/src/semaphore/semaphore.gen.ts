@@ -33,11 +33,9 @@ export const semaphoreScript: Script = {
     "local kind = string.sub(field, 1, 2)\n" +
     "if kind == \"h:\" or kind == \"p:\" then\n" +
     "local moment, count = string.match(row, \"^(%d+) (%d+)\")\n" +
-    "if tonumber(moment) <= now then\n" +
-    "count = 0\n" +
-    "elseif kind == \"p:\" then\n" +
+    "if tonumber(moment) > now and kind == \"p:\" then\n" +
     "waiting = waiting + 1\n" +
-    "else\n" +
+    "elseif tonumber(moment) > now then\n" +
     "held = held + tonumber(count)\n" +
     "end\n" +
     "end\n" +
@@ -420,5 +418,5 @@ export const semaphoreScript: Script = {
     "end\n" +
     "end\n" +
     "return reply\n",
-  sha: "184da56c3bead530acb4dcbd61c0051bf8de4364",
+  sha: "810bf5114283c6a7eb97021bd6391c9f023d8ef3",
 };

@@ -4,11 +4,11 @@
 -- ARGV[1]  the channel of the caller, and after it what is asked, one verb after another, in this order:
 --   take     n, permits, new, lease, patience, then n times id, count
 --              Takes `count` permits for each `id`, or with patience > 0 puts it in line. `new` is 1 when nobody has
---              heard of these ids: then `permits`, how many there are, counts from now on. Otherwise it says what became
---              of them, and holds on to what was granted for a whole lease from now.
+--              heard of these ids: then `permits`, how many there are, counts from now on. Otherwise it says what
+--              became of them, and holds on to what was granted for a whole lease from now.
 --   beat     n, lease, patience, then n times id, place
---              Those who wait there are still alive; those who were granted meanwhile take it up, for a whole lease from now.
---              With n = 0 it only looks whether time has given something back.
+--              Those who wait there are still alive; those who were granted meanwhile take it up, for a whole lease
+--              from now. With n = 0 it only looks whether time has given something back.
 --   renew    n, lease, then n ids
 --   release  n, then n ids
 --              Gives back what each holds, or its place in line.
@@ -24,21 +24,22 @@
 --   release      1, or 0 when the id held nothing any more
 --   pass         as release, and the heir's expiry, 0 when it holds nothing
 -- and for inspect {"", now, permits, held, waiting}, permits 0 when the key knows of none.
--- All moments are µs on this server's clock. Whoever is granted permits while in line is told: in `news` when it has the
--- channel of the caller, else by a message there (PUBLISH: it reaches subscribers on every node of a cluster, so that a
--- process needs one subscription for all its keys): "<id> <token> <now> <expiry>", several joined by ";". Until it is
+-- All moments are µs on this server's clock. Whoever is granted permits while in line is told: in `news` when it has
+-- the channel of the caller, else by a message there (PUBLISH: it reaches subscribers on every node of a cluster, so
+-- that a process needs one subscription for all its keys): "<id> <token> <now> <expiry>", several joined by ";". Until it is
 -- heard of, such a grant lasts no longer than its place in line would have.
 --
 -- "<id> <token> 0 0" is a promise: this one is next in line, and whatever comes back to the key is granted to it, with
 -- this token. So its process may hand it what another there gives back without asking first, and say so afterwards
--- (`pass`). As many are promised to a process as it was just granted. "<id> 0 0 0" takes it back: there are fewer permits.
+-- (`pass`). As many are promised to a process as it was just granted. "<id> 0 0 0" takes it back: there
+-- are fewer permits.
 --
 -- Fields
---   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept> <promised> <offset>": the latest
---              moment seen, the last fencing token, how many permits there are and how many are out, how many wait, the
+--   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept> <promised> <offset>": the
+--              latest moment seen, the last fencing token, how many permits there are and how many are out, how many wait, the
 --              first place in line that may be taken and the last given out, a moment before which nothing below runs
---              out, when this key expires, the last place to which a token was promised, and what to add to such a place
---              to get its token
+--              out, when this key expires, the last place to which a token was promised, and what to add to such a
+--              place to get its token
 --   h:<id>     "<expiry> <count> <token>": a holder
 --   p:<place>  "<deadline> <count> <lease> <id> <channel>": one who waits there, dead at the deadline
 --   w:<id>     the place where it waits
@@ -80,11 +81,9 @@ if ARGV[2] == "inspect" then
     local kind = string.sub(field, 1, 2)
     if kind == "h:" or kind == "p:" then
       local moment, count = string.match(row, "^(%d+) (%d+)")
-      if tonumber(moment) <= now then
-        count = 0
-      elseif kind == "p:" then
+      if tonumber(moment) > now and kind == "p:" then
         waiting = waiting + 1
-      else
+      elseif tonumber(moment) > now then
         held = held + tonumber(count)
       end
     end

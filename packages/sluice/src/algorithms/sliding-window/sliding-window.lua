@@ -3,14 +3,16 @@
 -- base, top (what was logged before the oldest call and up to the newest, modulo), first (where in the ring the oldest
 -- call is), count, capacity, width of a call.
 -- A call: its start (6 bytes, modulo 2^48, read relative to the newest) and what was logged up to and with it (2 bytes,
--- or 6 where a window can be charged more than 65 535). Sums of a window are differences, so a decision reads and
+-- or 6 where a window is charged more than 65 535). Sums of a window are differences, so a decision reads and
 -- writes the ends of the ring, and a few calls between them by bisection when many have left the window at once.
--- Only a correction of a call in the middle changes more: the sums on the shorter side of it. See README.md for figures.
--- Parameters: limit, window, most.
+-- Only a correction of a call in the middle changes more: the sums on the shorter side of it. See README.md for
+-- figures. Parameters: limit, window.
 local headerFormat = ">BddddI4I4I4I4"
 local headerSize = 49
 local mark = 1
 local stampRange = 281474976710656
+-- as in the twin
+local mostLogged = 140737488355328
 local narrow, wide = 8, 12
 -- calls that are read and written at once: one at a time would take a hundred times as long
 local batch = 500
@@ -222,7 +224,7 @@ local function takeNewest(log, cost)
   end
 end
 
--- the call at `index` costs so much more. Only differences of sums count: those from it on rise, or those before it fall
+-- the call at `index` costs so much more. Only differences of sums count: those from it on rise, or those before fall
 local function correct(log, index, change)
   local range = costRange(log.width)
   local from, to = index, log.count
@@ -344,7 +346,8 @@ end
 return {
   open = function(key, p)
     local header = redis.call("GETRANGE", key, 0, headerSize - 1)
-    local width = p[3] <= 65535 and narrow or wide
+    -- a limit that two bytes can hold twice is logged in fewer bytes, until there is a debt that they cannot hold
+    local width = p[1] <= 32767 and narrow or wide
     local log =
       { key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0, width = width }
     -- what another algorithm has left is as good as nothing
@@ -354,8 +357,8 @@ return {
     local _
     _, log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =
       struct.unpack(headerFormat, header)
-    -- the limit has been raised beyond what two bytes hold
-    if log.width < width and log.count == 0 then
+    -- the limit has been raised beyond what two bytes hold, or the debt paid
+    if log.width ~= width and log.count == 0 then
       log.base, log.top, log.capacity, log.width = 0, 0, 0, width
     elseif log.width < width then
       widen(log)
@@ -405,7 +408,11 @@ return {
     elseif delta < 0 then
       takeStarted(log, -delta, now)
     else
-      local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))
+      local used = usedAt(log, math.max(now, log.newest), p)
+      local added = math.max(0, math.min(delta, mostLogged - used))
+      if used + added >= costRange(log.width) then
+        widen(log)
+      end
       if added > 0 and stamp == -1 then
         push(log, math.max(now, log.newest), added)
       elseif added > 0 then

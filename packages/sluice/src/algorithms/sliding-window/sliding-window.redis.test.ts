@@ -245,6 +245,18 @@ const examples: Case[] = [
       { verb: "reserve", cost: 1 },
     ],
   ],
+  // what the server's two bytes do not hold
+  [
+    { limit: 30_000, window: 1000 },
+    [
+      { verb: "consume", cost: 7 },
+      { verb: "charge", cost: 40_000 },
+      { verb: "charge", cost: 40_000 },
+      { verb: "refund", cost: 60_000 },
+      { verb: "advance", micros: 1_000_000 },
+      { verb: "consume", cost: 30_000 },
+    ],
+  ],
   // the clock goes back before a call that has left the window
   [
     { limit: 10, window: 1000 },

@@ -6,68 +6,66 @@ import { type Policy, policy, policyOptions } from "../../core/policy.js";
 import { wholeNumber } from "../../core/validate.js";
 
 /**
- * The log of calls is kept beside the row; its newest entry is also the latest granted start. Row: what the logged calls
- * cost together, then, only while that start lies ahead: the moment of the last write, plus one.
+ * The log of calls is kept beside the row; its newest entry is also the latest granted start, and its edge is that of the
+ * window of whoever asks. Row: only while that start lies ahead, the moment of the last write, plus one.
  */
 interface SlidingWindowParameters {
   readonly limit: number;
   /** µs */
   readonly window: number;
-  /** What one window is charged is at most this: a debt beyond it changes nothing until it has left the window. */
-  readonly most: number;
 }
 
 /** Stamps in a log are kept modulo 2⁴⁸ µs: nearly nine years, of which a window may be half. */
 const longestWindow = 2 ** 47;
-/** The most that a window is charged, and so the largest limit. */
+/** The most that a window is charged, and so the largest limit: more debt changes nothing until it has left the window. */
 const mostLogged = 2 ** 47;
 
-const LOGGED = 0;
-const SEEN = 1;
+const SEEN = 0;
 
 const slidingWindowAlgorithm: Algorithm<SlidingWindowParameters> = {
   name: "sliding-window",
-  columns: 2,
-  lasting: () => 1,
+  columns: 1,
+  lasting: () => 0,
   logged: true,
-  encode: (p) => [p.limit, p.window, p.most],
+  encode: (p) => [p.limit, p.window],
 
   step(row, log, clock, earliest, latest, cost, p, answer) {
     const now = heal(row, log, clock, p, answer);
-    const start =
-      cost > p.limit ? Number.POSITIVE_INFINITY : firstFit(row, log, Math.max(now, earliest, log.newest()), cost, p);
+    const from = Math.max(now, earliest, log.newest());
+    const start = cost > p.limit ? Number.POSITIVE_INFINITY : firstFit(log, from, cost, p, answer);
     const waits = start > now;
     answer.stamp = start;
     answer.start = waits ? start : clock;
     const granted = answer.start <= latest;
     if (granted) {
       // what has left the window by now has left it for good
-      row[LOGGED] = (row[LOGGED] as number) - log.dropThrough(now - p.window) + log.push(start, cost);
+      log.dropThrough(now - p.window);
+      log.push(start, cost);
       row[SEEN] = waits ? now + 1 : 0;
       answer.changed = true;
     }
-    answer.remaining = remaining(row, log, granted ? start : now, p);
-    answer.resetAt = fresh(row, log, now, p);
+    answer.remaining = remaining(log, granted ? start : now, p, answer);
+    answer.resetAt = fresh(log, now, p);
   },
 
   amend(row, log, clock, stamp, delta, p, answer) {
     const now = heal(row, log, clock, p, answer);
-    row[LOGGED] = (row[LOGGED] as number) - log.dropThrough(now - p.window);
-    const added = Math.max(0, Math.min(delta, p.most - usedAt(row, log, Math.max(now, log.newest()), p)));
+    const past = now - p.window;
+    const last = Math.max(now, log.newest());
+    log.dropThrough(past);
     // a grant that has left the window cannot be corrected any more, and what has not started yet is not given back
-    const [from, through] = stamp === noStamp ? [0, now] : [stamp, stamp];
-    const change =
-      delta < 0
-        ? -log.take(-delta, from, through)
-        : stamp === noStamp
-          ? log.push(Math.max(now, log.newest()), added)
-          : log.add(stamp, added);
-    row[LOGGED] += change;
+    if (stamp === noStamp && delta < 0) log.take(-delta, 0, now);
+    else if (delta < 0 && stamp > past) log.take(-delta, stamp, stamp);
+    else if (delta > 0) {
+      const added = Math.max(0, Math.min(delta, mostLogged - usedAt(log, last, p, answer)));
+      if (stamp === noStamp && added > 0) log.push(last, added);
+      else if (stamp > past && added > 0) log.add(stamp, added);
+    }
     row[SEEN] = log.newest() > now ? now + 1 : 0;
     answer.start = clock;
     answer.changed = true;
-    answer.remaining = remaining(row, log, now, p);
-    answer.resetAt = fresh(row, log, now, p);
+    answer.remaining = remaining(log, now, p, answer);
+    answer.resetAt = fresh(log, now, p);
   },
 };
 
@@ -88,58 +86,38 @@ function heal(row: Row, log: Log, clock: number, p: SlidingWindowParameters, ans
 }
 
 /** The cost of the calls in (moment - window, moment]; no call is later. */
-function usedAt(row: Row, log: Log, moment: number, p: SlidingWindowParameters): number {
+function usedAt(log: Log, moment: number, p: SlidingWindowParameters, answer: { changed: boolean }): number {
   const past = moment - p.window;
   if (log.newest() <= past) return 0;
-  // behind a line of those who wait, the calls of the last window are few, those before them many
-  const waited = row[SEEN] !== 0;
-  let inside = 0;
-  let outside = 0;
-  log.scan((stamp, cost) => {
-    if (stamp > past) inside += cost;
-    else outside += cost;
-    return stamp > past === waited;
-  }, waited);
-  return waited ? inside : (row[LOGGED] as number) - outside;
+  if (log.moveEdge(past)) answer.changed = true;
+  return log.used();
 }
 
 /** The moment at which the smallest sufficient prefix of the oldest calls has left the window. */
-function firstFit(row: Row, log: Log, from: number, cost: number, p: SlidingWindowParameters): number {
-  const past = from - p.window;
-  if (log.newest() <= past) return from;
-  let start = from;
-  if (row[SEEN] !== 0) {
-    let room = p.limit - cost;
-    log.scan((stamp, logged) => {
-      room -= logged;
-      if (stamp > past && room < 0) start = stamp + p.window;
-      return stamp > past && room >= 0;
-    }, true);
-    return start;
-  }
-  let over = (row[LOGGED] as number) + cost - p.limit;
-  log.scan((stamp, logged) => {
-    if (over <= 0) return false;
-    over -= logged;
-    if (stamp > past) start = stamp + p.window;
-    return true;
-  });
-  return start;
+function firstFit(
+  log: Log,
+  from: number,
+  cost: number,
+  p: SlidingWindowParameters,
+  answer: { changed: boolean },
+): number {
+  const over = usedAt(log, from, p, answer) + cost - p.limit;
+  return over <= 0 ? from : log.reach(over) + p.window;
 }
 
 /** What is left of the limit, and nothing while a start lies ahead. */
-function remaining(row: Row, log: Log, moment: number, p: SlidingWindowParameters): number {
-  return log.newest() > moment ? 0 : Math.max(0, p.limit - usedAt(row, log, moment, p));
+function remaining(log: Log, moment: number, p: SlidingWindowParameters, answer: { changed: boolean }): number {
+  return log.newest() > moment ? 0 : Math.max(0, p.limit - usedAt(log, moment, p, answer));
 }
 
-function fresh(row: Row, log: Log, now: number, p: SlidingWindowParameters): number {
-  return row[LOGGED] === 0 ? now : log.newest() + p.window;
+function fresh(log: Log, now: number, p: SlidingWindowParameters): number {
+  return log.used() === 0 ? now : log.newest() + p.window;
 }
 
 /**
  * Exact: never more than `limit` in any half-open interval of length `window`, and never refuses what that allows.
- * Keeps every call of the last window: about 9 bytes each (13 where `limit` is above 32 767), calls of the same
- * microsecond together. `window` is at most 2⁴⁷ µs (four and a half years), `limit` at most 2⁴⁷.
+ * Keeps every call of the last window: about 9 bytes each (13 where the limit or a debt is above 32 767), calls
+ * of the same microsecond together. `window` is at most 2⁴⁷ µs (four and a half years), `limit` and a debt at most 2⁴⁷.
  *
  * Bound: `limit` in any interval of length `window`.
  *
@@ -154,7 +132,6 @@ export function slidingWindow(options: { limit: number; window: Duration; name?:
   const window = micros(options.window, "window", 1, longestWindow);
   return policy("sliding-window", options.name, limit, window, {
     algorithm: slidingWindowAlgorithm,
-    // a limit that two bytes can hold twice is logged in fewer bytes
-    parameters: { limit, window, most: limit <= 0x7fff ? 0xffff : mostLogged },
+    parameters: { limit, window },
   });
 }

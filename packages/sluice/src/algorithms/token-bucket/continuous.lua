@@ -111,9 +111,9 @@ return {
     return waits and start or clock
   end,
 
-  -- `step` of a cost of 1 that is to start now, on a row without waiters or debt: its two numbers afterwards; false when it
-  -- refuses, which changes nothing; nil when that takes the whole step. Most calls are so, and take the server a fifth
-  -- less time by it.
+  -- `step` of a cost of 1 that is to start now, on a row without waiters or debt: its two numbers afterwards; false
+  -- when it refuses, which changes nothing; nil when that takes the whole step. Most calls are so, and take the server
+  -- a fifth less time by it.
   single = function(tat, part, now, p)
     if now < tat - p[5] + (part > p[6] and 1 or 0) then
       return nil

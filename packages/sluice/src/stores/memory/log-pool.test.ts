@@ -21,13 +21,11 @@ class NaiveLog {
     else this.calls.push({ stamp, cost });
   }
 
-  dropThrough(stamp: number): number {
-    const dropped = this.calls.filter((call) => call.stamp <= stamp).reduce((sum, { cost }) => sum + cost, 0);
+  dropThrough(stamp: number): void {
     this.calls = this.calls.filter((call) => call.stamp > stamp);
-    return dropped;
   }
 
-  take(cost: number, from: number, through: number): number {
+  take(cost: number, from: number, through: number): void {
     let left = cost;
     for (const call of this.calls.toReversed()) {
       if (call.stamp < from || call.stamp > through) continue;
@@ -36,14 +34,20 @@ class NaiveLog {
       left -= taken;
     }
     while (this.calls.at(-1)?.cost === 0) this.calls.pop();
-    return cost - left;
   }
 
-  add(stamp: number, cost: number): number {
-    const call = this.calls.find((each) => each.stamp === stamp);
-    if (call === undefined) return 0;
-    call.cost += cost;
-    return cost;
+  add(stamp: number, cost: number): void {
+    const call = this.calls.findLast((each) => each.stamp === stamp);
+    if (call !== undefined) call.cost += cost;
+  }
+
+  used(past: number): number {
+    return this.calls.reduce((sum, { stamp, cost }) => (stamp > past ? sum + cost : sum), 0);
+  }
+
+  reach(past: number, cost: number): number | undefined {
+    const behind = this.calls.filter((call) => call.stamp > past);
+    return behind.find((call) => this.used(past) - this.used(call.stamp) >= cost)?.stamp;
   }
 
   shift(back: number): void {
@@ -51,11 +55,24 @@ class NaiveLog {
   }
 }
 
-/** What is logged for each stamp; calls of one stamp may stand in several entries, and spent ones may linger. */
-function summed(calls: readonly Call[]): readonly (readonly [number, number])[] {
-  const sums = new Map<number, number>();
-  for (const { stamp, cost } of calls) if (cost > 0) sums.set(stamp, (sums.get(stamp) ?? 0) + cost);
-  return [...sums].toSorted(([one], [other]) => one - other);
+/** Wherever the edge is put, what lies behind it is that of the list. */
+function compare(pool: LogPool, model: NaiveLog): void {
+  expect(pool.newest()).toBe(model.newest());
+  const stamps = model.calls.map(({ stamp }) => stamp);
+  const pasts = [...stamps, ...stamps.map((stamp) => stamp - 1).toReversed(), -1];
+  for (const past of pasts.filter((each) => each < model.newest())) {
+    const before = [...pool.header];
+    expect(pool.moveEdge(past)).toBe(before.some((number, column) => number !== pool.header[column]));
+    expect(pool.moveEdge(past)).toBe(false);
+    const used = model.used(past);
+    expect(pool.used()).toBe(used);
+    for (const cost of [1, Math.ceil(used / 3), Math.ceil(used / 2), used - 1, used].filter(
+      (each) => each > 0 && each <= used,
+    )) {
+      expect(pool.reach(cost)).toBe(model.reach(past, cost));
+    }
+  }
+  if (model.calls.length === 0) expect([...pool.header]).toEqual([0, 0, 0, 0]);
 }
 
 const steps = (mostCost: number, mostGap: number) =>
@@ -89,6 +106,7 @@ const steps = (mostCost: number, mostGap: number) =>
             cost: fc.integer({ min: 1, max: mostCost }),
           }),
         },
+        { weight: 4, arbitrary: fc.record({ name: fc.constant("edge" as const), age: fc.nat(3 * mostGap) }) },
         { weight: 1, arbitrary: fc.record({ name: fc.constant("shift" as const), back: fc.nat(10 * mostGap) }) },
         { weight: 1, arbitrary: fc.record({ name: fc.constant("clear" as const) }) },
       ),
@@ -106,16 +124,20 @@ function check(pool: LogPool, mostCost: number, mostGap: number, origin: number)
         pool.header.set(headers[key] as Float64Array);
         const now = Math.max(origin, model.newest());
         if (step.name === "push") {
-          expect(pool.push(now + step.gap, step.cost)).toBe(step.cost);
+          pool.push(now + step.gap, step.cost);
           model.push(now + step.gap, step.cost);
         } else if (step.name === "drop") {
-          expect(pool.dropThrough(now - step.age)).toBe(model.dropThrough(now - step.age));
+          pool.dropThrough(now - step.age);
+          model.dropThrough(now - step.age);
         } else if (step.name === "take") {
-          const [from, through] = [now - step.from, now - step.through];
-          expect(pool.take(step.cost, from, through)).toBe(model.take(step.cost, from, through));
+          pool.take(step.cost, now - step.from, now - step.through);
+          model.take(step.cost, now - step.from, now - step.through);
         } else if (step.name === "add") {
           const stamp = model.calls[step.which]?.stamp ?? now + 1;
-          expect(pool.add(stamp, step.cost)).toBe(model.add(stamp, step.cost));
+          pool.add(stamp, step.cost);
+          model.add(stamp, step.cost);
+        } else if (step.name === "edge") {
+          if (step.age > 0) pool.moveEdge(now - step.age);
         } else if (step.name === "shift") {
           pool.shift(step.back);
           model.shift(step.back);
@@ -127,13 +149,7 @@ function check(pool: LogPool, mostCost: number, mostGap: number, origin: number)
         // the keys beside it are as they were
         for (const [index, header] of headers.entries()) {
           pool.header.set(header);
-          const seen: Call[] = [];
-          pool.scan((stamp, cost) => seen.push({ stamp, cost }) > 0);
-          const back: Call[] = [];
-          pool.scan((stamp, cost) => back.push({ stamp, cost }) > 0, true);
-          expect(back.toReversed()).toEqual(seen);
-          expect(summed(seen)).toEqual(summed((naive[index] as NaiveLog).calls));
-          expect(pool.newest()).toBe((naive[index] as NaiveLog).newest());
+          compare(pool, naive[index] as NaiveLog);
         }
       }
       for (const header of headers) {
@@ -168,26 +184,31 @@ describe("blocks", () => {
       for (let stamp = 1; stamp <= 30; stamp++) pool.push(stamp, 1);
       highest = Math.max(highest, pool.header[1] as number);
       pool.clear();
-      expect([...pool.header]).toEqual([0, 0, 0]);
+      expect([...pool.header]).toEqual([0, 0, 0, 0]);
     }
     expect(highest).toBeLessThanOrEqual(8 * 6);
   });
 
-  it("a cost above what an entry holds is spread, and a debt far above every limit is cut", () => {
+  it("hold what a call can cost, and no more", () => {
     const pool = new LogPool();
     const most = 2 ** 48 - 1;
-    expect(pool.push(5, most * 3 + 7)).toBe(most * 3 + 7);
-    expect(pool.take(most * 2, 5, 5)).toBe(most * 2);
-    expect(pool.add(5, 10)).toBe(10);
-    expect(pool.dropThrough(5)).toBe(most + 17);
-    expect(pool.push(6, Number.MAX_SAFE_INTEGER)).toBe(most * 16);
+    pool.push(5, most - 3);
+    pool.push(5, 7);
+    expect(pool.used()).toBe(most);
+    pool.push(6, Number.MAX_SAFE_INTEGER);
+    expect(pool.used()).toBe(2 * most);
+    pool.take(most + 9, 0, 6);
+    expect(pool.used()).toBe(most - 9);
+    pool.add(5, 10);
+    expect(pool.used()).toBe(most);
   });
 
   it("forget what a large call cost when a small one takes its place", () => {
     const pool = new LogPool();
     for (const cost of [2 ** 40 + 3, 0xffff, 0x1_0000, 1]) {
-      expect(pool.push(7, cost)).toBe(cost);
-      expect(pool.dropThrough(7)).toBe(cost);
+      pool.push(7, cost);
+      expect(pool.used()).toBe(cost);
+      pool.dropThrough(7);
     }
   });
 });

@@ -6,7 +6,10 @@ import type { Log } from "../../core/algorithm.js";
  * A call takes two words: 48 bits of stamp, 16 of cost. With the two links of its block that is 9 bytes a call; the
  * alternatives were a typed array per key (200 bytes before its first call) and a JS array (16 bytes a call, and O(n) to
  * drop from its front). A chunk in which some call costs more than 65 535 has a third word for each. Stamps are kept
- * modulo 2⁴⁸ µs and read relative to the newest, which is kept whole.
+ * modulo 2⁴⁸ µs, from the first that the pool has seen, and read relative to the newest, which is kept whole.
+ *
+ * The edge of a key moves as the window of those who ask does, so a call is passed a few times in its life, not at each
+ * decision. The last block's second link tells where the oldest call is, which only changes when calls are dropped.
  */
 
 const blockBits = 3;
@@ -20,18 +23,21 @@ const blockWords = 2 * callsPerBlock + 2;
 const stampRange = 2 ** 48;
 const ranges = 2 ** -48;
 const word = 2 ** 32;
+const words = 2 ** -32;
 const lowCosts = 2 ** 16;
 const highMask = blocksPerChunk * callsPerBlock - 1;
-/** What one entry can cost. */
+/** What one call can cost; more is cut. */
 const costLimit = 2 ** 48 - 1;
-/** Calls of one stamp that a single push may add: what a debt is cut to. */
-const longestDebt = 16;
 
-/** What a key remembers of its log: the position (`block · 8 + index`) of its first call, one more than that of its last, the newest stamp. */
-export const headerWidth = 3;
-const HEAD = 0;
+/**
+ * What a key remembers of its log: the position (`block · 8 + index`) of the first call from the edge on, one more than
+ * that of its last call, the newest stamp, what the calls from the edge on cost.
+ */
+export const headerWidth = 4;
+const EDGE = 0;
 const END = 1;
 const NEWEST = 2;
+const USED = 3;
 
 export class LogPool implements Log {
   readonly #chunks: Uint32Array[] = [];
@@ -39,6 +45,8 @@ export class LogPool implements Log {
   readonly #highCosts: (Uint32Array | undefined)[] = [];
   #free = -1;
   #unused = 0;
+  /** µs: the moment that is kept as 0. */
+  #origin = 0;
   /** The header of the key at hand: loaded and saved by the caller. Zeros are an empty log. */
   readonly header: Float64Array;
 
@@ -50,68 +58,105 @@ export class LogPool implements Log {
     return this.header[NEWEST] as number;
   }
 
-  scan(visit: (stamp: number, cost: number) => boolean, fromNewest = false): void {
-    if (fromNewest) {
-      this.#eachBack(0, (at) => visit(this.#stamp(at), this.#cost(at)));
+  used(): number {
+    return this.header[USED] as number;
+  }
+
+  moveEdge(past: number): boolean {
+    if (this.#empty()) return false;
+    const { header } = this;
+    const before = header[EDGE] as number;
+    let at = before;
+    if (this.#stamp(at) > past) {
+      const first = this.#first();
+      while (at !== first) {
+        const previous = this.#previous(at);
+        if (this.#stamp(previous) <= past) break;
+        this.#count(this.#cost(previous));
+        at = previous;
+      }
+    } else {
+      const tail = this.#tail();
+      while (at !== tail && this.#stamp(at) <= past) {
+        this.#count(-this.#cost(at));
+        at = this.#after(at);
+      }
+    }
+    header[EDGE] = at;
+    return at !== before;
+  }
+
+  reach(cost: number): number {
+    let at: number;
+    let left = cost;
+    if (2 * cost <= this.used()) {
+      at = this.header[EDGE] as number;
+      for (left -= this.#cost(at); left > 0; left -= this.#cost(at)) at = this.#after(at);
+    } else {
+      // nearer from the other end: what comes after it
+      at = this.#tail();
+      left = this.used() - cost;
+      for (let each = this.#cost(at); each <= left; each = this.#cost(at)) {
+        left -= each;
+        at = this.#previous(at);
+      }
+    }
+    return this.#stamp(at);
+  }
+
+  push(stamp: number, cost: number): void {
+    if (!this.#empty() && this.newest() === stamp) this.#count(this.#raise(this.#tail(), cost));
+    else this.#count(this.#append(stamp, Math.min(cost, costLimit)));
+  }
+
+  dropThrough(stamp: number): void {
+    if (this.#empty()) return;
+    if (this.newest() <= stamp) {
+      this.clear();
       return;
     }
-    if (this.#empty()) return;
-    const tail = this.#tail();
-    for (let at = this.header[HEAD] as number; visit(this.#stamp(at), this.#cost(at)); at = this.#after(at)) {
-      if (at === tail) return;
+    const { header } = this;
+    const first = this.#first();
+    let at = first;
+    while (this.#stamp(at) <= stamp) {
+      const next = this.#after(at);
+      if (at === header[EDGE]) {
+        this.#count(-this.#cost(at));
+        header[EDGE] = next;
+      }
+      if ((at & callMask) === callMask) this.#release(at >>> blockBits);
+      at = next;
     }
+    if (at !== first) this.#setLink(this.#tail() >>> blockBits, 1, at);
   }
 
-  push(stamp: number, cost: number): number {
-    let left = Math.min(cost, costLimit * longestDebt);
-    const logged = left;
-    if (!this.#empty() && this.newest() === stamp) left -= this.#raise(this.#tail(), left);
-    while (left > 0) left -= this.#append(stamp, Math.min(left, costLimit));
-    return logged;
-  }
-
-  dropThrough(stamp: number): number {
-    let dropped = 0;
-    while (!this.#empty()) {
-      const head = this.header[HEAD] as number;
-      if (this.#stamp(head) > stamp) break;
-      dropped += this.#cost(head);
-      this.#removeHead(head);
-    }
-    return dropped;
-  }
-
-  take(cost: number, from: number, through: number): number {
+  take(cost: number, from: number, through: number): void {
     let left = cost;
-    // an entry before the newest stays, with a cost of 0, until it leaves the window
-    this.#eachBack(from, (at) => {
-      if (this.#stamp(at) <= through) left -= this.#lower(at, left);
+    // one before the newest stays, with a cost of 0, until it leaves the window
+    this.#eachBack(from, (at, inside) => {
+      const taken = this.#stamp(at) > through ? 0 : this.#lower(at, left);
+      if (inside) this.#count(-taken);
+      left -= taken;
       return left > 0;
     });
     while (!this.#empty() && this.#cost(this.#tail()) === 0) this.#removeTail(this.#tail());
-    return cost - left;
   }
 
-  add(stamp: number, cost: number): number {
-    if (this.#empty()) return 0;
-    if (this.newest() === stamp) return this.push(stamp, cost);
-    let left = cost;
-    this.#eachBack(stamp, (at) => {
-      if (this.#stamp(at) === stamp) left -= this.#raise(at, left);
-      return left > 0;
+  add(stamp: number, cost: number): void {
+    this.#eachBack(stamp, (at, inside) => {
+      if (this.#stamp(at) > stamp) return true;
+      const added = this.#raise(at, cost);
+      if (inside) this.#count(added);
+      return false;
     });
-    return cost - left;
   }
 
   shift(back: number): void {
     if (this.#empty()) return;
-    const tail = this.#tail();
-    let at = this.header[HEAD] as number;
-    for (;;) {
+    this.#eachBack(0, (at) => {
       this.#write(at, Math.max(0, this.#stamp(at) - back), this.#cost(at));
-      if (at === tail) break;
-      at = this.#after(at);
-    }
+      return true;
+    });
     this.header[NEWEST] = Math.max(0, this.newest() - back);
   }
 
@@ -124,15 +169,17 @@ export class LogPool implements Log {
   /** Gives all blocks of the key at hand back. */
   clear(): void {
     if (this.#empty()) return;
+    const first = this.#first() >>> blockBits;
     const last = this.#tail() >>> blockBits;
-    let block = (this.header[HEAD] as number) >>> blockBits;
-    for (;;) {
-      const next = this.#link(block, 1);
-      this.#release(block);
-      if (block === last) break;
-      block = next;
-    }
+    // they are a list already
+    this.#setLink(last, 1, this.#free < 0 ? last : this.#free);
+    this.#free = first;
     this.header.fill(0);
+  }
+
+  /** The calls from the edge on cost so much more. */
+  #count(change: number): void {
+    this.header[USED] = this.used() + change;
   }
 
   #empty(): boolean {
@@ -143,25 +190,37 @@ export class LogPool implements Log {
     return (this.header[END] as number) - 1;
   }
 
-  /** Visits the entries from the newest back to `from`, until `visit` returns false. */
-  #eachBack(from: number, visit: (at: number) => boolean): void {
+  /** The oldest call. */
+  #first(): number {
+    return this.#link(this.#tail() >>> blockBits, 1);
+  }
+
+  /** Visits the calls from the newest back to `from`, until `visit` returns false. */
+  #eachBack(from: number, visit: (at: number, inside: boolean) => boolean): void {
     if (this.#empty()) return;
-    const head = this.header[HEAD] as number;
-    for (let at = this.#tail(); this.#stamp(at) >= from && visit(at) && at !== head; at = this.#previous(at));
+    const first = this.#first();
+    let inside = true;
+    for (let at = this.#tail(); this.#stamp(at) >= from && visit(at, inside) && at !== first; at = this.#previous(at)) {
+      if (at === this.header[EDGE]) inside = false;
+    }
   }
 
   #append(stamp: number, cost: number): number {
     let at: number;
+    if (this.#unused === 0) this.#origin = stamp;
     if (this.#empty()) {
-      at = this.#allocate() * callsPerBlock;
-      this.header[HEAD] = at;
+      const block = this.#allocate();
+      at = block * callsPerBlock;
+      this.#setLink(block, 1, at);
+      this.header[EDGE] = at;
     } else {
       const tail = this.#tail();
       at = tail + 1;
       if ((at & callMask) === 0) {
         const block = this.#allocate();
-        this.#setLink(tail >>> blockBits, 1, block);
         this.#setLink(block, 0, tail >>> blockBits);
+        this.#setLink(block, 1, this.#first());
+        this.#setLink(tail >>> blockBits, 1, block);
         at = block * callsPerBlock;
       }
     }
@@ -171,23 +230,23 @@ export class LogPool implements Log {
     return cost;
   }
 
-  #removeHead(head: number): void {
-    if (head === this.#tail()) {
-      this.clear();
-      return;
-    }
-    this.header[HEAD] = this.#after(head);
-    if ((head & callMask) === callMask) this.#release(head >>> blockBits);
-  }
-
+  /** The last call, which costs nothing, goes. */
   #removeTail(tail: number): void {
-    if (tail === this.header[HEAD]) {
+    const first = this.#first();
+    if (tail === first) {
       this.clear();
       return;
     }
     const previous = this.#previous(tail);
     const newest = this.#stamp(previous);
-    if ((tail & callMask) === 0) this.#release(tail >>> blockBits);
+    if (tail === this.header[EDGE]) {
+      this.header[EDGE] = previous;
+      this.header[USED] = this.#cost(previous);
+    }
+    if ((tail & callMask) === 0) {
+      this.#release(tail >>> blockBits);
+      this.#setLink(previous >>> blockBits, 1, first);
+    }
     this.header[END] = previous + 1;
     this.header[NEWEST] = newest;
   }
@@ -203,10 +262,9 @@ export class LogPool implements Log {
   #stamp(at: number): number {
     const chunk = this.#chunk(at);
     const offset = offsetOf(at);
-    const kept = ((chunk[offset + 1] as number) >>> 16) * word + (chunk[offset] as number);
-    const newest = this.newest();
-    const age = wrapped(newest) - kept;
-    return newest - (age < 0 ? age + stampRange : age);
+    const stamp = this.#origin + ((chunk[offset + 1] as number) >>> 16) * word + (chunk[offset] as number);
+    const age = this.newest() - stamp;
+    return age >= 0 && age < stampRange ? stamp : this.newest() - wrapped(age);
   }
 
   #cost(at: number): number {
@@ -232,10 +290,11 @@ export class LogPool implements Log {
   #write(at: number, stamp: number, cost: number): void {
     const chunk = this.#chunk(at);
     const offset = offsetOf(at);
-    const kept = wrapped(stamp);
-    // a store into 32 bits takes the low ones
+    let kept = stamp - this.#origin;
+    if (kept < 0 || kept >= stampRange) kept = wrapped(kept);
+    // a store into 32 bits takes the low ones, and so does a shift
     chunk[offset] = kept;
-    chunk[offset + 1] = Math.floor(kept / word) << 16;
+    chunk[offset + 1] = (kept * words) << 16;
     this.#setCost(at, cost);
   }
 
@@ -293,7 +352,7 @@ function linksOf(block: number): number {
   return (block & blockMask) * blockWords + 2 * callsPerBlock;
 }
 
-/** A stamp as it is kept: the remainder, which is exact for a power of two, and faster than `%`. */
-function wrapped(stamp: number): number {
-  return stamp - Math.floor(stamp * ranges) * stampRange;
+/** The remainder of 2⁴⁸, which is exact for a power of two, and faster than `%`. */
+function wrapped(span: number): number {
+  return span - Math.floor(span * ranges) * stampRange;
 }

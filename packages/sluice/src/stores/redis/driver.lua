@@ -6,15 +6,16 @@
 --   JSON, as a list of its policies, each a list of its parameters and, last, its algorithm.
 --   consume  sections, one a limiter: limiter, number of keys (negative: each is asked once, at a cost of 1), then for
 --            each key its runs: cost and count (asked `count` times), the count negative when another run follows
---   decide   longest wait (-1 to look only), shortest wait, name of the place in a line, number of asks, for each: cost,
---            limiter; all are granted, or none
+--   decide   longest wait (-1 to look only), shortest wait, name of the place in a line, number of asks, for each:
+--            cost, limiter; all are granted, or none
 --   amend    delta, limiter, for each policy the moment of the grant that is corrected, or -1
---   settle   delta, limiter, the grant, then, where delta is above 0, for each policy: the moment at which it would have
---            come back at the true cost, limit, window
+--   settle   delta, limiter, the grant, then, where delta is above 0, for each policy: the moment at which it would
+--            have come back at the true cost, limit, window
 --   undo     cost, limiter, the grant, then for each policy the row before it
 --   leave    limiter, number of those who give up, for each: name of the place, cost, for each policy the moment, and
 --            when it comes back
---   A grant is for each policy: the row after it, its moment (-2 when its key has been reset since), when it comes back.
+--   A grant is for each policy: the row after it, its moment (-2 when its key has been reset since), when it comes
+--   back.
 -- Returns the moment, then for each key: the row as it was (false when there was none), from which the caller's twin of
 --   the step derives the answers; or, where an algorithm keeps a log, for each run four numbers: granted, wait (-1 for
 --   never), remaining, reset.
@@ -72,8 +73,8 @@ end
 
 local largest = 9007199254740991
 
-local function isWhole(number)
-  return number and number >= 0 and number <= largest and number % 1 == 0
+local function isWhole(value)
+  return value and value >= 0 and value <= largest and value % 1 == 0
 end
 
 -- What a row says in text: its columns, without the zeros at the end. Most have one or two. Returns the text, or false
@@ -170,7 +171,7 @@ local verb = ARGV[1]
 local function consumeEach(first, policies, plain, keys)
   -- Asks every policy `asked` times at `cost`, and grants the first so many that all agree to. Many calls at one moment
   -- cost what one call of their sum does, so this is at most three steps however many are asked.
-  local function consume(states, policies, asked, cost)
+  local function consume(states, asked, cost)
     local granted = asked
     local starts = {}
     for index, policy in ipairs(policies) do
@@ -196,13 +197,13 @@ local function consumeEach(first, policies, plain, keys)
   end
 
   -- all runs of one key, whose rows are those after `at`
-  local function consumeKey(at, policies, runs)
+  local function consumeKey(at, runs)
     local states = openAll(at, policies)
     for index = 1, #policies do
       reply[#reply + 1] = states[index].was
     end
     for run = 1, #runs, 2 do
-      local granted, starts = consume(states, policies, runs[run + 1], runs[run])
+      local granted, starts = consume(states, runs[run + 1], runs[run])
       for index, policy in ipairs(policies) do
         if policy.algorithm.open then
           for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do
@@ -231,7 +232,7 @@ local function consumeEach(first, policies, plain, keys)
   end
 
   -- how many places of the reply one key has
-  local function placesOf(policies, runs)
+  local function placesOf(runs)
     local places = 0
     for _, policy in ipairs(policies) do
       places = places + (policy.algorithm.open and 2 * #runs or 1)
@@ -243,14 +244,14 @@ local function consumeEach(first, policies, plain, keys)
   for _ = 1, keys do
     local asked = plain and { 1, 1 } or readRuns()
     local told = #reply
-    local fine, thrown = pcall(consumeKey, at, policies, asked)
+    local fine, thrown = pcall(consumeKey, at, asked)
     if not fine then
       local text = type(thrown) == "table" and thrown.err or tostring(thrown)
       local code = match(text, "%u%u%u+")
       if code and code ~= "WRONGTYPE" then
         return at, text
       end
-      for place = told + 1, told + placesOf(policies, asked) do
+      for place = told + 1, told + placesOf(asked) do
         reply[place] = "!" .. text
       end
     end

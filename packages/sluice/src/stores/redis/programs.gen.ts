@@ -239,6 +239,7 @@ export const limiterScript: Script = {
     "local headerSize = 49\n" +
     "local mark = 1\n" +
     "local stampRange = 281474976710656\n" +
+    "local mostLogged = 140737488355328\n" +
     "local narrow, wide = 8, 12\n" +
     "local batch = 500\n" +
     "local function callFormat(width)\n" +
@@ -523,7 +524,7 @@ export const limiterScript: Script = {
     "return {\n" +
     "open = function(key, p)\n" +
     "local header = redis.call(\"GETRANGE\", key, 0, headerSize - 1)\n" +
-    "local width = p[3] <= 65535 and narrow or wide\n" +
+    "local width = p[1] <= 32767 and narrow or wide\n" +
     "local log =\n" +
     "{ key = key, newest = 0, seen = 0, base = 0, top = 0, first = 0, count = 0, capacity = 0, width = width }\n" +
     "if #header < headerSize or string.byte(header) ~= mark then\n" +
@@ -532,7 +533,7 @@ export const limiterScript: Script = {
     "local _\n" +
     "_, log.newest, log.seen, log.base, log.top, log.first, log.count, log.capacity, log.width =\n" +
     "struct.unpack(headerFormat, header)\n" +
-    "if log.width < width and log.count == 0 then\n" +
+    "if log.width ~= width and log.count == 0 then\n" +
     "log.base, log.top, log.capacity, log.width = 0, 0, 0, width\n" +
     "elseif log.width < width then\n" +
     "widen(log)\n" +
@@ -578,7 +579,11 @@ export const limiterScript: Script = {
     "elseif delta < 0 then\n" +
     "takeStarted(log, -delta, now)\n" +
     "else\n" +
-    "local added = math.max(0, math.min(delta, p[3] - usedAt(log, math.max(now, log.newest), p)))\n" +
+    "local used = usedAt(log, math.max(now, log.newest), p)\n" +
+    "local added = math.max(0, math.min(delta, mostLogged - used))\n" +
+    "if used + added >= costRange(log.width) then\n" +
+    "widen(log)\n" +
+    "end\n" +
     "if added > 0 and stamp == -1 then\n" +
     "push(log, math.max(now, log.newest), added)\n" +
     "elseif added > 0 then\n" +
@@ -912,8 +917,8 @@ export const limiterScript: Script = {
     "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)\n" +
     "end\n" +
     "local largest = 9007199254740991\n" +
-    "local function isWhole(number)\n" +
-    "return number and number >= 0 and number <= largest and number % 1 == 0\n" +
+    "local function isWhole(value)\n" +
+    "return value and value >= 0 and value <= largest and value % 1 == 0\n" +
     "end\n" +
     "local function fill(row, value)\n" +
     "local one = tonumber(value)\n" +
@@ -992,7 +997,7 @@ export const limiterScript: Script = {
     "local reply = { now }\n" +
     "local verb = ARGV[1]\n" +
     "local function consumeEach(first, policies, plain, keys)\n" +
-    "local function consume(states, policies, asked, cost)\n" +
+    "local function consume(states, asked, cost)\n" +
     "local granted = asked\n" +
     "local starts = {}\n" +
     "for index, policy in ipairs(policies) do\n" +
@@ -1016,13 +1021,13 @@ export const limiterScript: Script = {
     "end\n" +
     "return granted, starts\n" +
     "end\n" +
-    "local function consumeKey(at, policies, runs)\n" +
+    "local function consumeKey(at, runs)\n" +
     "local states = openAll(at, policies)\n" +
     "for index = 1, #policies do\n" +
     "reply[#reply + 1] = states[index].was\n" +
     "end\n" +
     "for run = 1, #runs, 2 do\n" +
-    "local granted, starts = consume(states, policies, runs[run + 1], runs[run])\n" +
+    "local granted, starts = consume(states, runs[run + 1], runs[run])\n" +
     "for index, policy in ipairs(policies) do\n" +
     "if policy.algorithm.open then\n" +
     "for _, figure in ipairs({ report(states[index], policy, granted, starts[index], now) }) do\n" +
@@ -1048,7 +1053,7 @@ export const limiterScript: Script = {
     "end\n" +
     "return runs\n" +
     "end\n" +
-    "local function placesOf(policies, runs)\n" +
+    "local function placesOf(runs)\n" +
     "local places = 0\n" +
     "for _, policy in ipairs(policies) do\n" +
     "places = places + (policy.algorithm.open and 2 * #runs or 1)\n" +
@@ -1059,14 +1064,14 @@ export const limiterScript: Script = {
     "for _ = 1, keys do\n" +
     "local asked = plain and { 1, 1 } or readRuns()\n" +
     "local told = #reply\n" +
-    "local fine, thrown = pcall(consumeKey, at, policies, asked)\n" +
+    "local fine, thrown = pcall(consumeKey, at, asked)\n" +
     "if not fine then\n" +
     "local text = type(thrown) == \"table\" and thrown.err or tostring(thrown)\n" +
     "local code = match(text, \"%u%u%u+\")\n" +
     "if code and code ~= \"WRONGTYPE\" then\n" +
     "return at, text\n" +
     "end\n" +
-    "for place = told + 1, told + placesOf(policies, asked) do\n" +
+    "for place = told + 1, told + placesOf(asked) do\n" +
     "reply[place] = \"!\" .. text\n" +
     "end\n" +
     "end\n" +
@@ -1449,5 +1454,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "d48cc00bfef487565640b57fc940b3074f7b36a1",
+  sha: "f3545fd0e68ab952eaeb57875f5f452749575bd4",
 };
