@@ -26,8 +26,8 @@
 -- and for inspect {"", now, permits, held, waiting}, permits 0 when the key knows of none.
 -- All moments are µs on this server's clock. Whoever is granted permits while in line is told: in `news` when it has
 -- the channel of the caller, else by a message there (PUBLISH: it reaches subscribers on every node of a cluster, so
--- that a process needs one subscription for all its keys): "<id> <token> <now> <expiry>", several joined by ";". Until it is
--- heard of, such a grant lasts no longer than its place in line would have.
+-- that a process needs one subscription for all its keys): "<id> <token> <now> <expiry>", several joined by ";". Until
+-- it is heard of, such a grant lasts no longer than its place in line would have.
 --
 -- "<id> <token> 0 0" is a promise: this one is next in line, and whatever comes back to the key is granted to it, with
 -- this token. So its process may hand it what another there gives back without asking first, and say so afterwards
@@ -36,9 +36,9 @@
 --
 -- Fields
 --   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept> <promised> <offset>": the
---              latest moment seen, the last fencing token, how many permits there are and how many are out, how many wait, the
---              first place in line that may be taken and the last given out, a moment before which nothing below runs
---              out, when this key expires, the last place to which a token was promised, and what to add to such a
+--              latest moment seen, the last fencing token, how many permits there are and how many are out, how many wait,
+--              the first place in line that may be taken and the last given out, a moment before which nothing below
+--              runs out, when this key expires, the last place to which a token was promised, and what to add to such a
 --              place to get its token
 --   h:<id>     "<expiry> <count> <token>": a holder
 --   p:<place>  "<deadline> <count> <lease> <id> <channel>": one who waits there, dead at the deadline
