@@ -44,6 +44,8 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // most tests with a server wait for it: two files at a time take half as long
+    maxWorkers: 2,
     projects: [
       {
         extends: true,

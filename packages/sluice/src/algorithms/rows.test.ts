@@ -19,7 +19,8 @@ const kinds: Readonly<Record<string, (limit: number, window: number, rate: numbe
   "fixed window": (limit, window) => ({
     policy: fixedWindow({ limit, window: window / 1000 }),
     window,
-    bound: (length) => (Math.ceil(length / window) + 1) * limit - 1,
+    // the one whose call has opened a window may give up, and the window stays where it is
+    bound: (length) => (Math.ceil(length / window) + 1) * limit,
   }),
   "fixed window on the clock": (limit, window) => ({
     policy: fixedWindow({ limit, window: window / 1000, anchor: "epoch" }),
@@ -135,7 +136,7 @@ describe.each(Object.entries(kinds))("%s", (_, kind) => {
           }
         }
       }),
-      { numRuns: 600 },
+      { numRuns: 600, examples: [[6, 3, 1, 1_152_037_604]] },
     );
   });
 
