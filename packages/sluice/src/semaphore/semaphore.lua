@@ -38,8 +38,8 @@
 --   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept> <promised> <offset>": the
 --              latest moment seen, the last fencing token, how many permits there are and how many are out, how many
 --              wait, the first place in line that may be taken and the last given out, a moment before which nothing
---              below runs out, when this key expires, the last place to which a token was promised, and what to add to such a
---              place to get its token
+--              below runs out, when this key expires, the last place to which a token was promised, and what to add
+--              to such a place to get its token
 --   h:<id>     "<expiry> <count> <token>": a holder
 --   p:<place>  "<deadline> <count> <lease> <id> <channel>": one who waits there, dead at the deadline
 --   w:<id>     the place where it waits
