@@ -55,8 +55,8 @@ const titleOf = ({ library, client, setting }) =>
   `${library}${setting === "lasting" ? ", keys in debt for minutes" : ""} on ${client}`;
 const isOurs = ({ library }) => library.startsWith("sluice");
 
-async function play(scenario, contenders, levels) {
-  return interleave(contenders, rounds, (contender) => ask({ scenario, levels, ...contender }));
+async function play(scenario, contenders, levels, times = rounds) {
+  return interleave(contenders, times, (contender) => ask({ scenario, levels, ...contender }));
 }
 
 const milliseconds = (value) => (value < 10 ? value.toFixed(2) : value.toFixed(1));
@@ -133,7 +133,27 @@ const sections = {
       ...[...plainPeers, "@upstash/ratelimit fixed window"].map(on("ioredis", "spread")),
       on("iovalkey", "spread")("@fastify/rate-limit"),
     ];
-    return `### 100 000 keys at random\n\n${await closed(contenders, [1, 50, 250, 1000], [250, 1000])}`;
+    return `### 100 000 keys at random\n\n${await closed(contenders, [50, 250, 1000], [250, 1000])}`;
+  },
+
+  /** How long a lone call takes depends on whether the other core sleeps: many rounds, and medians over all of them. */
+  async lone() {
+    const contenders = [
+      ...ours.map(on("ioredis", "spread")),
+      ...plainPeers.map(on("ioredis", "spread")),
+      on("iovalkey", "spread")("@fastify/rate-limit"),
+    ];
+    const figures = await play("closed", contenders, [1], 4 * rounds);
+    const middles = new Map([...figures].map(([contender, runs]) => [contender, middle(runs, 1, "rate")]));
+    const fastest = Math.max(...[...middles].flatMap(([contender, rate]) => (isOurs(contender) ? [] : [rate])));
+    const rows = [...figures].map(([contender, runs]) => [
+      titleOf(contender),
+      spread(runs.map((run) => run[1].rate)),
+      milliseconds(middle(runs, 1, "p99")),
+      `${(middles.get(contender) / fastest).toFixed(2)} ×`,
+    ]);
+    const head = ["one call at a time", "decisions/s", "p99 ms", "/ fastest peer by its median"];
+    return `### 100 000 keys at random, one call at a time\n\n${table(head, rows)}`;
   },
 
   async hot() {

@@ -1,19 +1,20 @@
 import type { Clock } from "../../core/clock.js";
+import type { Decision } from "../../core/decision.js";
 
 interface Denial {
   readonly cost: number;
   /** µs on the local clock: surely refused before. */
   readonly until: number;
-  /** µs on the local clock: when the findings were true at the latest. */
+  /** µs on the local clock: when that was true at the latest. */
   readonly learned: number;
-  readonly findings: FindingsAfter;
-  /** µs on the local clock: what was found last, and when; callers of one turn share it. */
+  readonly decide: DecisionAfter;
+  /** The latest decision, and for which moment on the local clock, µs; callers of one turn share it. */
   asked: number;
-  found: number[];
+  decision: Decision | undefined;
 }
 
-/** What the store would find so many µs after it answered, if nobody else asks. */
-export type FindingsAfter = (passed: number) => number[];
+/** What the store would say so many µs after it answered, if nobody else asks. */
+export type DecisionAfter = (passed: number) => Decision;
 
 /** The longest that a refusal is believed, µs; and how much of it, for clocks that run unequally fast. */
 const longest = 3600e6;
@@ -42,7 +43,7 @@ export class Denials {
   }
 
   /** What the store would say, if it has refused the same cost and nothing can have changed; waits never too short. */
-  find(tag: string, cost: number): number[] | undefined {
+  find(tag: string, cost: number): Decision | undefined {
     const denial = this.#denials.get(tag);
     if (denial === undefined || denial.cost !== cost) return undefined;
     const now = this.#clock.now();
@@ -52,13 +53,13 @@ export class Denials {
     }
     if (now !== denial.asked) {
       denial.asked = now;
-      denial.found = denial.findings(now - denial.learned);
+      denial.decision = denial.decide(now - denial.learned);
     }
-    return denial.found;
+    return denial.decision;
   }
 
   /** The store refused `cost` for `wait` µs, asked at `sent` on the local clock. */
-  learn(tag: string, cost: number, wait: number, findings: FindingsAfter, sent: number): void {
+  learn(tag: string, cost: number, wait: number, decide: DecisionAfter, sent: number): void {
     if (wait === Number.POSITIVE_INFINITY) return;
     // asked before something was given back, and answered after
     if (sent <= (this.#corrected.get(tag) ?? this.#othersCorrected)) return;
@@ -68,7 +69,7 @@ export class Denials {
       const [oldest] = this.#denials.keys();
       this.#denials.delete(oldest as string);
     }
-    this.#denials.set(tag, { cost, until, learned: this.#exact.now(), findings, asked: Number.NaN, found: [] });
+    this.#denials.set(tag, { cost, until, learned: this.#exact.now(), decide, asked: Number.NaN, decision: undefined });
   }
 
   /** Something was spent: the store would answer otherwise now. */

@@ -3,7 +3,7 @@
 -- KEYS: the rows of the asks, in order; for each ask one key for each policy of its limiter, and, for every verb but
 --   `consume` and a `decide` that may not wait, the key of its line. All in one slot.
 -- ARGV: a verb, the moment (µs; 0 for the server's own clock), then what the verb reads. A limiter is written in
---   JSON, as a list of its policies, each a list of its parameters and, last, its algorithm.
+--   JSON, as a list of its policies, each a list of its parameters, the margin of its rows (ms) and its algorithm.
 --   consume  sections, one a limiter: limiter, number of keys (negative: each is asked once, at a cost of 1), then for
 --            each key its runs: cost and count (asked `count` times), the count negative when another run follows
 --   decide   longest wait (-1 to look only), shortest wait, name of the place in a line, number of asks, for each:
@@ -44,14 +44,11 @@ local function algorithm(name)
   return found
 end
 
--- State outlives what it says by a little (ms), so that a clock stepping back does not find it gone; by an hour where
--- the moment is given, which says nothing about when the server's clock will expire it.
 local now = tonumber(ARGV[2])
-local margin = 3600000
-if now == 0 then
+local isGiven = now ~= 0
+if not isGiven then
   local time = redis.call("TIME")
   now = time[1] * 1000000 + time[2]
-  margin = 100
 end
 
 local function limiter()
@@ -59,6 +56,7 @@ local function limiter()
   for index = 1, #policies do
     local policy = policies[index]
     policy.algorithm = algorithm(policy[#policy])
+    policy.margin = isGiven and 3600000 or policy[#policy - 1]
   end
   return policies
 end
@@ -66,9 +64,13 @@ end
 local call, tonumber = redis.call, tonumber
 local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub
 
--- in ms, as text: Redis writes numbers out more slowly, and would round this one
-local function lifetime(resetAt)
-  return format("%d", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)
+-- For how long a row is kept, in ms, as text: Redis writes numbers out more slowly, and would round this one. State
+-- outlives what it says by the policy's margin: so a clock that steps back does not find it gone, and a key that is
+-- asked for again soon is not made anew each time. Expiring keys held the server up for 20 ms at a time, and doubled
+-- the slowest hundredth of the answers. It is an hour where the moment is given, which says nothing about when the
+-- server's own clock will expire it.
+local function lifetime(resetAt, policy)
+  return format("%d", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + policy.margin)
 end
 
 local largest = 9007199254740991
@@ -149,9 +151,9 @@ local function save(state, policy)
   local program = policy.algorithm
   local resetAt = program.resetAt(state, policy)
   if program.save then
-    program.save(state, lifetime(resetAt))
+    program.save(state, lifetime(resetAt, policy))
   else
-    call("SET", state.key, textOf(state), "PX", lifetime(resetAt))
+    call("SET", state.key, textOf(state), "PX", lifetime(resetAt, policy))
   end
 end
 
@@ -282,7 +284,7 @@ if verb == "consume" then
     local program = only.algorithm
     if plain and count == 1 and not program.open then
       -- the common call: one policy, one row each, a cost of 1; all new keys are written alike
-      local step, resetAt, single = program.step, program.resetAt, program.single
+      local step, resetAt, single, tail = program.step, program.resetAt, program.single, only.margin + 2
       local row = {}
       local newValue, newExpiry
       local told = #reply
@@ -303,21 +305,21 @@ if verb == "consume" then
           if after then
             reply[told + index] = value
             local text = rest > 0 and format("%d %d", after, rest) or format("%d", after)
-            call("SET", KEYS[at + index], text, "PX", format("%d", (after - now) / 1000 + 2 + margin))
+            call("SET", KEYS[at + index], text, "PX", format("%d", (after - now) / 1000 + tail))
           elseif after == false then
             reply[told + index] = value
           else
             reply[told + index] = fill(row, value)
             row.changed = false
             if step(row, now, now, now, 1, only) <= now or row.changed then
-              call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only)))
+              call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only), only))
             end
           end
         else
           if not newValue then
             fill(row, value)
             step(row, now, now, now, 1, only)
-            newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))
+            newValue, newExpiry = textOf(row), lifetime(resetAt(row, only), only)
           end
           -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
           reply[told + index] = not call("SET", KEYS[at + index], newValue, "PX", newExpiry, "NX") and foreign
@@ -410,7 +412,7 @@ local function expire(key, states, policies)
   for index, policy in ipairs(policies) do
     resetAt = math.max(resetAt, policy.algorithm.resetAt(states[index], policy))
   end
-  call("PEXPIRE", key, lifetime(resetAt))
+  call("PEXPIRE", key, lifetime(resetAt, policies[1]))
 end
 
 -- puts someone into the line, whose rows were `before`; those who have started become part of what was before

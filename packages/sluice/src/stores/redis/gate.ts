@@ -89,6 +89,8 @@ export class RedisGate implements Gate {
   readonly #denials: Denials | undefined;
   readonly #logs: boolean;
   #lots: Lots | undefined;
+  #lastKey: string | undefined;
+  #lastTag = "";
 
   constructor(driver: Driver, station: Station, limiter: string, policies: readonly Policy[]) {
     this.driver = driver;
@@ -123,16 +125,17 @@ export class RedisGate implements Gate {
   }
 
   consume(key: string, cost: number, timeout: number): Decision | Promise<Decision> {
-    const tag = inner(key);
+    // the next call is often for the same key, and to escape it takes longer than to answer from here
+    if (key !== this.#lastKey) {
+      this.#lastTag = inner(key);
+      this.#lastKey = key;
+    }
+    const tag = this.#lastTag;
     const lots = this.#lots;
     const spent = lots?.spend(this.policies, tag, cost);
     if (spent !== undefined) return spent;
-    const findings = this.#denials?.find(tag, cost);
-    if (findings !== undefined) {
-      return this.policies.length === 1
-        ? decideOne(this.policies, false, findings[0] as number, findings[1] as number, findings[2] as number)
-        : decideMany(this.policies, findings, false);
-    }
+    const denied = this.#denials?.find(tag, cost);
+    if (denied !== undefined) return denied;
     const { batcher } = this.#station;
     if (lots === undefined) return batcher.consume(this, tag, cost, timeout);
     return batcher.consume(this, tag, cost, timeout).then((decision) => {
@@ -149,13 +152,13 @@ export class RedisGate implements Gate {
     // the rows say how the answer changes as time goes by; a log would have to be here for that
     if (denials === undefined || this.#logs) return;
     const rows = this.parts.map((part) => part.row.slice());
-    const after = (passed: number): number[] => {
+    const after = (passed: number): Decision => {
       const findings: number[] = [];
       this.parts.forEach((part, place) => {
         part.row.set(rows[place] as Float64Array);
         look(part, now + passed, cost, findings, place * numbersPerPolicy);
       });
-      return findings;
+      return this.#refusal(findings);
     };
     denials.learn(tag, cost, wait, after, sent);
   }
@@ -164,7 +167,14 @@ export class RedisGate implements Gate {
   deniedByLog(tag: string, cost: number, findings: readonly number[], sent: number): void {
     if (!this.#logs || cost > 1 || this.parts.length > 1) return;
     const [wait = 0, remaining = 0, reset = 0] = findings;
-    this.#denials?.learn(tag, cost, wait, (passed) => [wait - passed, remaining, reset - passed], sent);
+    const after = (passed: number): Decision => this.#refusal([wait - passed, remaining, reset - passed]);
+    this.#denials?.learn(tag, cost, wait, after, sent);
+  }
+
+  #refusal(findings: readonly number[]): Decision {
+    return this.policies.length === 1
+      ? decideOne(this.policies, false, findings[0] as number, findings[1] as number, findings[2] as number)
+      : decideMany(this.policies, findings, false);
   }
 
   /** The store granted a call: what it refused before, it would refuse otherwise now. */

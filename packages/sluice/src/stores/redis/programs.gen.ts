@@ -897,24 +897,24 @@ export const limiterScript: Script = {
     "return found\n" +
     "end\n" +
     "local now = tonumber(ARGV[2])\n" +
-    "local margin = 3600000\n" +
-    "if now == 0 then\n" +
+    "local isGiven = now ~= 0\n" +
+    "if not isGiven then\n" +
     "local time = redis.call(\"TIME\")\n" +
     "now = time[1] * 1000000 + time[2]\n" +
-    "margin = 100\n" +
     "end\n" +
     "local function limiter()\n" +
     "local policies = cjson.decode(read())\n" +
     "for index = 1, #policies do\n" +
     "local policy = policies[index]\n" +
     "policy.algorithm = algorithm(policy[#policy])\n" +
+    "policy.margin = isGiven and 3600000 or policy[#policy - 1]\n" +
     "end\n" +
     "return policies\n" +
     "end\n" +
     "local call, tonumber = redis.call, tonumber\n" +
     "local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub\n" +
-    "local function lifetime(resetAt)\n" +
-    "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + margin)\n" +
+    "local function lifetime(resetAt, policy)\n" +
+    "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + policy.margin)\n" +
     "end\n" +
     "local largest = 9007199254740991\n" +
     "local function isWhole(value)\n" +
@@ -983,9 +983,9 @@ export const limiterScript: Script = {
     "local program = policy.algorithm\n" +
     "local resetAt = program.resetAt(state, policy)\n" +
     "if program.save then\n" +
-    "program.save(state, lifetime(resetAt))\n" +
+    "program.save(state, lifetime(resetAt, policy))\n" +
     "else\n" +
-    "call(\"SET\", state.key, textOf(state), \"PX\", lifetime(resetAt))\n" +
+    "call(\"SET\", state.key, textOf(state), \"PX\", lifetime(resetAt, policy))\n" +
     "end\n" +
     "end\n" +
     "local function report(state, policy, granted, start, moment)\n" +
@@ -1097,7 +1097,7 @@ export const limiterScript: Script = {
     "local plain = keys < 0\n" +
     "local program = only.algorithm\n" +
     "if plain and count == 1 and not program.open then\n" +
-    "local step, resetAt, single = program.step, program.resetAt, program.single\n" +
+    "local step, resetAt, single, tail = program.step, program.resetAt, program.single, only.margin + 2\n" +
     "local row = {}\n" +
     "local newValue, newExpiry\n" +
     "local told = #reply\n" +
@@ -1118,21 +1118,21 @@ export const limiterScript: Script = {
     "if after then\n" +
     "reply[told + index] = value\n" +
     "local text = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
-    "call(\"SET\", KEYS[at + index], text, \"PX\", format(\"%d\", (after - now) / 1000 + 2 + margin))\n" +
+    "call(\"SET\", KEYS[at + index], text, \"PX\", format(\"%d\", (after - now) / 1000 + tail))\n" +
     "elseif after == false then\n" +
     "reply[told + index] = value\n" +
     "else\n" +
     "reply[told + index] = fill(row, value)\n" +
     "row.changed = false\n" +
     "if step(row, now, now, now, 1, only) <= now or row.changed then\n" +
-    "call(\"SET\", KEYS[at + index], textOf(row), \"PX\", lifetime(resetAt(row, only)))\n" +
+    "call(\"SET\", KEYS[at + index], textOf(row), \"PX\", lifetime(resetAt(row, only), only))\n" +
     "end\n" +
     "end\n" +
     "else\n" +
     "if not newValue then\n" +
     "fill(row, value)\n" +
     "step(row, now, now, now, 1, only)\n" +
-    "newValue, newExpiry = textOf(row), lifetime(resetAt(row, only))\n" +
+    "newValue, newExpiry = textOf(row), lifetime(resetAt(row, only), only)\n" +
     "end\n" +
     "reply[told + index] = not call(\"SET\", KEYS[at + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
     "end\n" +
@@ -1204,7 +1204,7 @@ export const limiterScript: Script = {
     "for index, policy in ipairs(policies) do\n" +
     "resetAt = math.max(resetAt, policy.algorithm.resetAt(states[index], policy))\n" +
     "end\n" +
-    "call(\"PEXPIRE\", key, lifetime(resetAt))\n" +
+    "call(\"PEXPIRE\", key, lifetime(resetAt, policies[1]))\n" +
     "end\n" +
     "local function enter(key, line, before, name, cost, start, states, policies)\n" +
     "local first = 3\n" +
@@ -1454,5 +1454,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "f3545fd0e68ab952eaeb57875f5f452749575bd4",
+  sha: "5842f8dc401c0956191d86980ad3819503c6a742",
 };

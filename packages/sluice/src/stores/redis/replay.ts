@@ -28,11 +28,16 @@ export function partsOf(policies: readonly Policy[]): readonly Part[] {
   });
 }
 
+/** ms that a row is kept beyond what it says: as long as the limit takes to come back, within reason. */
+function marginOf({ window }: Policy): number {
+  return Math.min(5000, Math.max(100, Math.ceil(window)));
+}
+
 /** A limiter as the script reads it. */
 export function encodeLimiter(policies: readonly Policy[]): string {
   const rules = policies.map((policy) => {
     const { algorithm, parameters } = ruleOf(policy);
-    return [...algorithm.encode(parameters), algorithm.name];
+    return [...algorithm.encode(parameters), marginOf(policy), algorithm.name];
   });
   return JSON.stringify(rules);
 }
