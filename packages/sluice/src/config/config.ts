@@ -184,7 +184,7 @@ export function configFromEnv(env: Environment = process.env): RateLimitConfig {
 
 /** A user and a password belong in no log: all before the last `@`, and the query, however badly the URL is written. */
 function withoutSecrets(value: unknown): unknown {
-  if (typeof value !== "string") return value;
+  if (typeof value !== "string" || !/@|:\/\//.test(value)) return value;
   const [, scheme = "", rest = ""] = /^([a-z][a-z0-9+.-]*:\/\/)?(.*)$/is.exec(value) ?? [];
   const host = rest.slice(rest.lastIndexOf("@") + 1);
   const plain = host.replace(/[?#].*$/s, "?***");

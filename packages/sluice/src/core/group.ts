@@ -29,11 +29,11 @@ export function decide(
     return driver.decide(asks, maxWait, spend, keep, timeout);
   }
   // one deadline for all of it
-  return withDeadline(decideApart(asks, maxWait, spend, timeout), timeout, tooLate, () => {});
+  return withDeadline(decideApart(asks, maxWait, spend, timeout), timeout, giveBackLate, () => {});
 }
 
 /** A grant that nobody waits for any more is given back. */
-export function tooLate({ ticket }: Pick<Verdict, "ticket">): void {
+export function giveBackLate({ ticket }: Pick<Verdict, "ticket">): void {
   takeBack(ticket);
 }
 

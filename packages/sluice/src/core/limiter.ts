@@ -135,6 +135,7 @@ export class StoreLimiter implements RateLimiter, Member {
   readonly whenStoreFails: FailureAnswer;
   readonly #name: string;
   #closed = false;
+  #closing: Promise<void> | undefined;
 
   constructor(policies: readonly Policy[], store: Store, options: LimiterOptions) {
     this.policies = policies;
@@ -213,8 +214,12 @@ export class StoreLimiter implements RateLimiter, Member {
     return Object.assign(verbsOn([target]), { key, limiter: this, [targetKey]: target });
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
     this.#closed = true;
     await Promise.all([this.turns.giveUp(() => new ClosedError("limiter")), this.gate.driver.leave(this.#name)]);
   }
@@ -293,11 +298,11 @@ export class SyncStoreLimiter extends StoreLimiter implements SyncRateLimiter {
     void this.gate.reset(key, this.timeout);
   }
 
-  override async close(): Promise<void> {
+  override close(): Promise<void> {
     this.#consume = () => {
       throw new ClosedError("limiter");
     };
-    await super.close();
+    return super.close();
   }
 }
 

@@ -5,7 +5,7 @@ import { Registry } from "./registry.js";
 const policies = [fixedWindow({ limit: 1, window: "1h" })];
 
 it("limiters that are closed and have nothing left are dropped as others are opened, a few at a time", () => {
-  const registry = new Registry((_, name) => ({ name, forget: () => {} }), true);
+  const registry = new Registry((_, name) => ({ name, forget: () => {}, retire: () => {} }), true);
   const names = (): string[] => Array.from(registry.values(), ({ name }) => name).toSorted();
   const over = new Set<string>();
   const open = (name: string): void => {
@@ -38,7 +38,7 @@ it.each([
   let made = 0;
   const registry = new Registry(() => {
     made += 1;
-    return { forget: () => {} };
+    return { forget: () => {}, retire: () => {} };
   }, stateful);
   const gate = registry.open("name", policies);
   expect(registry.leave("name")).toBe(gate);

@@ -13,7 +13,7 @@ interface Entry<G> {
 const looksPerOpen = 4;
 
 /** The limiters of one store in this process, by name: one gate each, shared by limiters that promise the same. */
-export class Registry<G extends { forget(): void }> {
+export class Registry<G extends { forget(): void; retire(): void }> {
   readonly #make: (policies: readonly Policy[], limiter: string) => G;
   readonly #stateful: boolean;
   readonly #entries = new Map<string, Entry<G>>();
@@ -49,7 +49,7 @@ export class Registry<G extends { forget(): void }> {
         `A limiter named ${show(limiter)} with other policies is open on this store: give each a \`name\` of its own.`,
       );
     }
-    entry?.gate.forget();
+    entry?.gate.retire();
     const gate = this.#make(policies, limiter);
     this.#entries.set(limiter, { gate, promise, users: 1 });
     return gate;
@@ -76,6 +76,7 @@ export class Registry<G extends { forget(): void }> {
       this.#entries.delete(limiter);
       // who stays goes to the end, so that all have their turn
       if (entry.users > 0 || !isOver(entry.gate)) this.#entries.set(limiter, entry);
+      else entry.gate.retire();
     }
   }
 

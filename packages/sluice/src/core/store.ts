@@ -22,7 +22,7 @@ export interface Script {
 
 /** What a store on a server offers beyond rate limits: programs of others run there, and messages between processes. */
 export interface ScriptHost {
-  /** The full name of a key: `<prefix>:<name>:%<part>:{<key>}`, escaped, so that keys of one `key` share a slot. No policy's key has such a name. */
+  /** The full name of a key: `<prefix>:<name>:%#<part>:{<key>}`, escaped, so that keys of one `key` share a slot. No policy's key has such a name. */
   name(name: string, part: string, key: string): string;
   /**
    * Runs the script once: by its hash, and as a whole when the server does not know it. All keys share a slot. Rejects

@@ -3,7 +3,7 @@ import { type Decision, decideMany, type Findings, markDegraded, numbersPerPolic
 import { type Duration, maxWaitOf, milliseconds } from "./duration.js";
 import { MaxWaitExceededError, RateLimitExceededError, StoreError } from "./errors.js";
 import { type FailureAnswer, orElse } from "./failure.js";
-import { decide, together, tooLate, whenKnown } from "./group.js";
+import { decide, giveBackLate, together, whenKnown } from "./group.js";
 import type { Policy } from "./policy.js";
 import type { Ask, Gate, Ticket, Verdict } from "./store.js";
 import { type Turns, takeBack, untilTurn } from "./turn.js";
@@ -272,7 +272,7 @@ function ask(
     const would = shadows.map((each) => {
       const answer = each.gate.driver.decide([each], 0, spends && verdict.granted, keep, timeout);
       if (!(answer instanceof Promise)) return answer;
-      const inTime = withDeadline(answer, left, tooLate, () => {});
+      const inTime = withDeadline(answer, left, giveBackLate, () => {});
       // what others have granted does not hang on it
       return enforced.length === 0 ? inTime : inTime.catch((error: unknown) => silence(each, error));
     });
@@ -281,7 +281,10 @@ function ask(
         enforced.length,
         ...shadows.map(() => 1),
       ]);
-      return { verdict: { ...verdict, findings, ticket }, questions: [...enforced, ...shadows], put };
+      // those that enforce decide how long the wait is, and by whose clock
+      const alarms = verdict.alarms ?? enforced[0]?.gate.driver.alarms;
+      const own = alarms === undefined ? {} : { alarms };
+      return { verdict: { ...verdict, ...own, findings, ticket }, questions: [...enforced, ...shadows], put };
     };
     return would.some((each) => each instanceof Promise)
       ? Promise.all(would.map(async (each) => each)).then(combine)

@@ -43,7 +43,7 @@ function listOf(field: string | null): Record<string, Record<string, unknown>> {
   );
 }
 
-describe.each(adapters)("$name", ({ start, knowsProxies, resolvesPaths }) => {
+describe.each(adapters)("$name", ({ start, knowsProxies }) => {
   let running: Running | undefined;
   afterEach(async () => {
     await running?.close();
@@ -294,15 +294,11 @@ describe.each(adapters)("$name", ({ start, knowsProxies, resolvesPaths }) => {
   it("excludes paths, and nothing that only looks like them", async () => {
     await up({ limiter: still(1).limiter, options: { exclude: ["/health", "/assets/*"] } });
     const ask = (target: string): Promise<number> => rawStatus(running?.port as number, target);
-    for (const path of ["/health", "/health?x=/../y", "/assets/a/b"]) {
+    for (const path of ["/health", "/health?x=/../y", "/assets/a/b", "/x/../health", "/x/%2e%2e/health", "/%68ealth"]) {
       expect(await ask(path), path).not.toBe(429);
       expect(await ask(path), path).not.toBe(429);
     }
     await ask("/hello");
-    // a router that reads the path as it came finds another one here
-    for (const path of ["/x/../health", "/x/%2e%2e/health", "/%68ealth"]) {
-      expect((await ask(path)) === 429, path).toBe(!resolvesPaths);
-    }
     for (const path of [
       "/HEALTH",
       "/health/",

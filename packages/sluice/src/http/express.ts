@@ -19,7 +19,6 @@ const platform: Platform<Request> = {
   peer: nodePeer,
   header: nodeHeader,
   target: (request) => request.originalUrl,
-  rawTargets: true,
   user: (request) => (request as { user?: unknown }).user,
   trustsAll: expressTrustsAll,
   trustAdvice: "set Express's `trust proxy` to the number of proxies or their addresses: app.set('trust proxy', 1)",

@@ -28,7 +28,6 @@ const platform: Platform<FastifyRequest> = {
   peer: (request) => nodePeer(request.raw),
   header: (request, name) => nodeHeader(request.raw, name),
   target: (request) => request.originalUrl,
-  rawTargets: true,
   user: (request) => (request as { user?: unknown }).user,
   trustsAll: fastifyTrustsAll,
   trustAdvice: "make Fastify trust it, by address: fastify({ trustProxy: '10.0.0.0/8' })",
@@ -120,7 +119,7 @@ function plugin(guard: Guard<FastifyRequest>, alike: Alike<FastifyRequest>, plac
 
 /**
  * By user: before the body is parsed when an `onRequest` hook has found the user, else in `preHandler`, when every
- * authentication is done. Whoever fails in between, as a body that cannot be parsed does, is counted all the same.
+ * authentication is done. Whoever is answered in between, as one whose body cannot be parsed is, is counted all the same.
  */
 function placeLate(isKnown: (request: FastifyRequest) => boolean): Place {
   return (instance, guardFor) => {
@@ -146,21 +145,18 @@ function placeLate(isKnown: (request: FastifyRequest) => boolean): Place {
       if (waiting.delete(request)) hook(request, reply, next);
       else next();
     });
-    instance.addHook("onError", async (request, reply) => {
+    instance.addHook("onResponse", async (request, reply) => {
       if (!waiting.delete(request)) return;
       const outcome = await guardFor(request)?.check(request);
-      if (outcome !== undefined) settleOn(outcome, reply);
+      outcome?.settle?.(reply.statusCode);
     });
   };
 }
 
-function settleOn({ settle }: Outcome, { raw }: FastifyReply): void {
-  if (settle !== undefined) raw.once("finish", () => settle(raw.statusCode));
-}
-
 function carry(guard: Guard<FastifyRequest>, outcome: Outcome, reply: FastifyReply, next: () => void): void {
-  const { refusal } = outcome;
-  settleOn(outcome, reply);
+  const { refusal, settle } = outcome;
+  const { raw } = reply;
+  if (settle !== undefined) raw.once("finish", () => settle(raw.statusCode));
   if (!reply.sent) {
     if (refusal !== undefined) {
       reply.code(refusal.status);

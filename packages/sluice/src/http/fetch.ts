@@ -18,7 +18,6 @@ const platform: Platform<Request> = {
   peer: (request) => socketAddress(request, surroundings.get(request)),
   header: (request, name) => request.headers.get(name) ?? undefined,
   target: (request) => request.url,
-  rawTargets: false,
   user: (request) => (request as { user?: unknown }).user,
   trustAdvice: undefined,
 };

@@ -77,7 +77,7 @@ export function guard<Req, Options extends HttpOptions<Req>>(
   const options = checkHttpOptions(asked);
   const { whenStoreFails = "allow" } = options;
   const keyOf = identify(platform, options as unknown as Options);
-  const isExcluded = excludedPaths(options.exclude, platform.rawTargets);
+  const isExcluded = excludedPaths(options.exclude);
   const profile = headerProfile(options.families, options.legacyReset ?? "delta");
   const skip = options.skip && given<Req, boolean>(options.skip);
   const cost = typeof options.cost === "function" ? given<Req, number>(options.cost) : options.cost;

@@ -11,7 +11,6 @@ const platform: Platform<Context> = {
   peer: (context) => socketAddress(context.req.raw, context.env),
   header: (context, name) => context.req.header(name),
   target: (context) => context.req.url,
-  rawTargets: false,
   user: (context) => (context.get("user") ?? context.get("jwtPayload")) as unknown,
   trustAdvice: undefined,
 };

@@ -10,7 +10,6 @@ const platform: Platform<Context> = {
   peer: (context) => nodePeer(context.req),
   header: (context, name) => nodeHeader(context.req, name),
   target: (context) => context.originalUrl,
-  rawTargets: true,
   user: (context) => (context.state as { user?: unknown }).user,
   trustsAll: ({ app }) => app.proxy && !(app.maxIpsCount > 0),
   trustAdvice: "make Koa trust it, with as many hops as you run: new Koa({ proxy: true, maxIpsCount: 1 })",

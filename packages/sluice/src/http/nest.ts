@@ -56,7 +56,6 @@ const platform: Platform<NestRequest> = {
   peer: (request) => nodePeer(request.raw ?? request),
   header: nodeHeader,
   target: (request) => request.originalUrl ?? request.url ?? "",
-  rawTargets: true,
   user: (request) => request.user,
   trustsAll: (request) => (request.raw === undefined ? expressTrustsAll(request) : fastifyTrustsAll(request)),
   trustAdvice:

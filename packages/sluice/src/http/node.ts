@@ -18,7 +18,6 @@ const platform: Platform<IncomingMessage> = {
   peer: nodePeer,
   header: nodeHeader,
   target: (request) => request.url ?? "",
-  rawTargets: true,
   user: (request) => (request as { user?: unknown }).user,
   trustAdvice: undefined,
 };

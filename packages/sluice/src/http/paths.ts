@@ -5,13 +5,11 @@ import { show, typeError } from "../core/errors.js";
  * never excluded: whoever plays with slashes, dots or parameters is limited, whatever the router makes of it.
  *
  * Both sides are normalised (RFC 3986, 6.2.2): authority, query and fragment dropped, unreserved characters decoded, dot
- * segments resolved. Case counts, an encoded slash stays encoded, and a trailing slash makes another path. Where the
- * router reads the target as it came (`raw`), one that is not in this form is never excluded: `/api/../health` may well
- * be a path below `/api` there.
+ * segments resolved. Case counts, an encoded slash stays encoded, and a trailing slash makes another path.
  *
  * @throws TypeError with code `ERR_INVALID_ARGUMENT` for what is no path.
  */
-export function excludedPaths(exclude: unknown, raw: boolean): ((target: string) => boolean) | undefined {
+export function excludedPaths(exclude: unknown): ((target: string) => boolean) | undefined {
   if (exclude === undefined) return undefined;
   if (!Array.isArray(exclude)) {
     throw typeError("ERR_INVALID_ARGUMENT", `Expected exclude to be an array of paths, got ${show(exclude)}.`);
@@ -33,17 +31,14 @@ export function excludedPaths(exclude: unknown, raw: boolean): ((target: string)
     else exact.add(path);
   }
   const isListed = (path: string): boolean => exact.has(path) || prefixes.some((prefix) => path.startsWith(prefix));
-  if (raw) {
-    return (target) => {
-      const path = pathAsItCame(target);
-      return isListed(path) && normalPath(path) === path;
-    };
-  }
   return (target) => {
-    const path = normalPath(target);
+    const path = isNormal.test(target) ? target : normalPath(target);
     return path !== undefined && isListed(path);
   };
 }
+
+/** What most targets are: their own normal form, without a query. */
+const isNormal = /^(?:\/[\w~-][\w.~-]*)+$/;
 
 /** What stands before the path in a target of absolute form, where nobody can disagree about where it ends. */
 const origin = /^https?:\/\/[\w.:[\]-]+(?=\/)/;
@@ -67,13 +62,6 @@ export function normalPath(target: string): string | undefined {
     }
   }
   return `/${segments.join("/")}`;
-}
-
-/** The path as it stands in the target; a fragment, which has no place there, stays. */
-function pathAsItCame(target: string): string {
-  const path = withoutOrigin(target);
-  const query = path.indexOf("?");
-  return query < 0 ? path : path.slice(0, query);
 }
 
 function withoutOrigin(target: string): string {

@@ -8,8 +8,6 @@ export interface Platform<Req> {
   header(request: Req, name: string): string | undefined;
   /** The path that was asked for, as it came: with its query, encoded. */
   target(request: Req): string;
-  /** True when the router reads the target as it came; false when it reads a URL whose dot segments are resolved. */
-  readonly rawTargets: boolean;
   /** Who is logged in, where the framework's authentication usually leaves it. */
   user(request: Req): unknown;
   /** Whether every proxy is trusted, so that the address is what the client wrote. */

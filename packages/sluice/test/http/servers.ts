@@ -398,24 +398,22 @@ interface Adapter {
 
 /** Every adapter, with what its framework cannot do. */
 export const adapters: readonly Adapter[] = [
-  { name: "express 5", start: expressStart(express), knowsProxies: true, resolvesPaths: false },
-  { name: "express 4", start: expressStart(express4), knowsProxies: true, resolvesPaths: false },
-  { name: "fastify", start: startFastify, knowsProxies: true, resolvesPaths: false },
-  { name: "koa", start: startKoa, knowsProxies: true, resolvesPaths: false },
-  { name: "hono", start: startHono(onNode), knowsProxies: false, resolvesPaths: true },
+  { name: "express 5", start: expressStart(express), knowsProxies: true },
+  { name: "express 4", start: expressStart(express4), knowsProxies: true },
+  { name: "fastify", start: startFastify, knowsProxies: true },
+  { name: "koa", start: startKoa, knowsProxies: true },
+  { name: "hono", start: startHono(onNode), knowsProxies: false },
   {
     name: "hono, as where there is no Node response",
     start: startHono(elsewhere),
     knowsProxies: false,
-    resolvesPaths: true,
   },
-  { name: "node", start: startNode, knowsProxies: false, resolvesPaths: false },
-  { name: "fetch", start: startFetch(onNode), knowsProxies: false, resolvesPaths: true },
+  { name: "node", start: startNode, knowsProxies: false },
+  { name: "fetch", start: startFetch(onNode), knowsProxies: false },
   {
     name: "fetch, as where there is no Node response",
     start: startFetch(elsewhere),
     knowsProxies: false,
-    resolvesPaths: true,
   },
-  { name: "nest", start: startNest, knowsProxies: true, resolvesPaths: false },
+  { name: "nest", start: startNest, knowsProxies: true },
 ];

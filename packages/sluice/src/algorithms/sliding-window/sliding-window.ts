@@ -116,7 +116,7 @@ function fresh(log: Log, now: number, p: SlidingWindowParameters): number {
 
 /**
  * Exact: never more than `limit` in any half-open interval of length `window`, and never refuses what that allows.
- * Keeps every call of the last window: about 9 bytes each (13 where the limit or a debt is above 32 767), calls
+ * Keeps every call of the last window: about 9 bytes each (13 where many thousands are charged at a time), calls
  * of the same microsecond together. `window` is at most 2⁴⁷ µs (four and a half years), `limit` and a debt at most 2⁴⁷.
  *
  * Bound: `limit` in any interval of length `window`.

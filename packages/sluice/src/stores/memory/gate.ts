@@ -109,6 +109,7 @@ export class MemoryGate implements Gate {
   #newcomer: string | undefined;
   /** Keys held. */
   size = 0;
+  #retired = false;
 
   constructor(driver: Driver, policies: readonly Policy[], clock: Clock, room: Room) {
     this.driver = driver;
@@ -231,7 +232,8 @@ export class MemoryGate implements Gate {
     const holds = this.lives(grant.life);
     const stamps = holds && this.#areStill(this.#find(key), grant.after) ? grant.stamps : this.correctable(grant, now);
     if (holds && stamps.some((stamp) => stamp !== tooLate)) this.correct(key, delta, stamps);
-    if (delta < 0) return;
+    // a gate that its store has given up counts for nobody any more
+    if (delta < 0 || this.#retired) return;
     const owed = this.#parts.map((part, index) => {
       if (holds && stamps[index] !== tooLate) return 0;
       const [after, stamp] = [grant.after[index] as Row, grant.stamps[index] as number];
@@ -315,8 +317,7 @@ export class MemoryGate implements Gate {
     const isIn = line !== undefined && place.line === line;
     if (slot < 0) return;
     if (!isIn || !this.#areStill(slot, line.after)) {
-      // whose start lies ahead and who stands in no line has been forgotten: he has nothing to give back
-      if (isIn || !isAhead(place, this.#clock.now())) this.correct(key, -cost, correctable);
+      this.correct(key, -cost, correctable);
       return;
     }
     this.#parts.forEach((part, index) => {
@@ -330,6 +331,12 @@ export class MemoryGate implements Gate {
   reset(key: string): void {
     const slot = this.#find(key);
     if (slot >= 0) this.#remove(slot, key);
+  }
+
+  /** The store has given this gate up: forgets every key, and takes no more. */
+  retire(): void {
+    this.#retired = true;
+    this.forget();
   }
 
   /** Forgets every key. */
@@ -368,7 +375,8 @@ export class MemoryGate implements Gate {
       this.#turnHand();
     }
     if (this.#newcomer !== undefined) {
-      const slot = this.#find(this.#newcomer);
+      // a look-up would sweep, and the best slot with it
+      const slot = this.#index.find(this.#newcomer);
       if (slot >= 0) {
         const share = this.#share(slot, now);
         if (best === undefined || share <= best.share) best = { slot, share };

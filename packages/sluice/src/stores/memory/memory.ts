@@ -74,7 +74,9 @@ class MemoryDriver implements Driver {
     this.alarms = new Alarms(clock);
     const room = {
       make: (gate: MemoryGate) => {
-        while (this.size >= this.#maxKeys) this.#evict(gate);
+        while (this.size >= this.#maxKeys && this.#evict(gate)) {
+          // another key has gone
+        }
       },
       count: (change: number) => {
         this.size += change;
@@ -161,14 +163,14 @@ class MemoryDriver implements Driver {
 
   /**
    * The key that has spent least goes, of a few: of the gate that wants room, of the fullest, and, until one is found
-   * that has spent nothing, of those under a hand that moves on.
+   * that has spent nothing, of those under a hand that moves on. False when no key was found.
    */
-  #evict(gate: MemoryGate): void {
+  #evict(gate: MemoryGate): boolean {
     const gates = Array.from(this.#gates.values());
     let best = cheapestOf(gate, undefined);
     if (best?.share === 0) {
       gate.reset(best.key);
-      return;
+      return true;
     }
     const fullest = gates.reduce((most, other) => (other.size > most.size ? other : most), gate);
     best = cheapestOf(fullest, best);
@@ -178,9 +180,10 @@ class MemoryDriver implements Driver {
       // it stays where there is more that has spent nothing
       if (best?.share !== 0) this.#hand = (this.#hand + 1) % gates.length;
     }
-    if (best === undefined) return;
+    if (best === undefined) return false;
     if (best.share > 0) this.evicted += 1;
     best.gate.reset(best.key);
+    return true;
   }
 }
 

@@ -93,6 +93,7 @@ export class Rows {
   }
 
   put(slot: number, copy: Row): void {
+    this.#loaded = slot;
     this.#row.set(copy);
     this.#save(slot, true);
   }

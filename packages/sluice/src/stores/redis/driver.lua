@@ -448,10 +448,11 @@ end
 local function record(key, corrections, states, policies)
   call("LSET", key, 1, rowsText(states, policies))
   if call("RPUSH", key, unpack(corrections)) > longestLine then
-    call("DEL", key)
-  else
-    expire(key, states, policies)
+    -- those in it keep their names, to give back what the algorithms can tell; the rows are not made anew any more
+    call("LTRIM", key, 0, -1 - #corrections)
+    call("LSET", key, 1, "")
   end
+  expire(key, states, policies)
 end
 
 local function correct(state, policy, stamp, delta)

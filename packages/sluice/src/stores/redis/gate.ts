@@ -106,7 +106,10 @@ export class RedisGate implements Gate {
     this.weight = policies.length + logs * (rowsPerLog - 1);
     this.figuresPerRun = logs * figuresPerLog;
     this.figures = this.parts.length - logs + this.figuresPerRun;
-    this.#lots = this.#openLots();
+    this.#lots = station.lots?.(policies, (tag, left, stamp) => {
+      const stamps = policies.map(() => stamp);
+      return this.#ask(["amend", -left], tag, stamps, giveBackTimeout);
+    });
   }
 
   /** On a cluster, the slot of a key; else 0. */
@@ -222,15 +225,26 @@ export class RedisGate implements Gate {
   async reset(key: string, timeout: number): Promise<void> {
     const tag = inner(key);
     this.#lots?.forget(tag);
+    const before = this.#resets.get(tag);
+    const count = ++this.#resetCount;
     this.#resets.delete(tag);
-    this.#resets.set(tag, ++this.#resetCount);
+    this.#resets.set(tag, count);
     if (this.#resets.size > mostResets) this.#resets.delete(this.#resets.keys().next().value as string);
     const keys: string[] = [];
     this.pushKeys(keys, tag);
     keys.push(this.lineOf(tag));
     const { link } = this.#station;
     const [first] = keys as [string];
-    await link.within(timeout, first, (attempt) => this.#correct(tag, link.send(["DEL", ...keys], first, attempt)));
+    try {
+      await link.within(timeout, first, (attempt) => this.#correct(tag, link.send(["DEL", ...keys], first, attempt)));
+    } catch (error) {
+      // what was granted before may stand, and can be given back
+      if (this.#resets.get(tag) === count) {
+        if (before === undefined) this.#resets.delete(tag);
+        else this.#resets.set(tag, before);
+      }
+      throw error;
+    }
     this.#lots?.forget(tag);
   }
 
@@ -300,13 +314,6 @@ export class RedisGate implements Gate {
     await this.#ask(["settle", delta], grant.mark.tag, figures, timeout);
   }
 
-  #openLots(): Lots | undefined {
-    return this.#station.lots?.(this.policies, (tag, left, stamp) => {
-      const stamps = this.policies.map(() => stamp);
-      return this.#ask(["amend", -left], tag, stamps, giveBackTimeout);
-    });
-  }
-
   /** Gives back what this process has taken ahead of a key: what is asked after that is answered as if it had not. */
   recall(tag: string): void {
     this.#lots?.recall(tag);
@@ -315,8 +322,8 @@ export class RedisGate implements Gate {
   /** Gives unspent lots back. */
   async leave(): Promise<void> {
     const lots = this.#lots;
-    // whoever opens the limiter again takes lots of its own; calls that are under way take no more
-    this.#lots = this.#openLots();
+    // calls that are under way take no more
+    this.#lots = undefined;
     await lots?.close();
   }
 
@@ -348,6 +355,8 @@ export class RedisGate implements Gate {
 
   /** Its state is the server's. */
   forget(): void {}
+
+  retire(): void {}
 }
 
 /** A grant as the script reads it. */

@@ -68,7 +68,7 @@ export class Looks {
 
 /** ms */
 function left(timeout: number, began: number): number {
-  return Math.max(1, timeout - (performance.now() - began));
+  return Math.max(1, Math.ceil(timeout - (performance.now() - began)));
 }
 
 function verdictOn(findings: readonly number[]): Verdict {

@@ -1235,10 +1235,10 @@ export const limiterScript: Script = {
     "local function record(key, corrections, states, policies)\n" +
     "call(\"LSET\", key, 1, rowsText(states, policies))\n" +
     "if call(\"RPUSH\", key, unpack(corrections)) > longestLine then\n" +
-    "call(\"DEL\", key)\n" +
-    "else\n" +
-    "expire(key, states, policies)\n" +
+    "call(\"LTRIM\", key, 0, -1 - #corrections)\n" +
+    "call(\"LSET\", key, 1, \"\")\n" +
     "end\n" +
+    "expire(key, states, policies)\n" +
     "end\n" +
     "local function correct(state, policy, stamp, delta)\n" +
     "if stamp ~= tooLate and (isKnown(state) or (delta > 0 and stamp == -1)) then\n" +
@@ -1454,5 +1454,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "5842f8dc401c0956191d86980ad3819503c6a742",
+  sha: "06cfabf05ded080cc382f57cde0c1f139f3e2b4b",
 };

@@ -80,7 +80,6 @@ export function complaintOf(value: unknown): StoreError | undefined {
   });
 }
 
-/** A reply's value as text; nothing where there was no row. */
 function unreadable(reply: unknown): StoreError {
   return new StoreError("ERR_STORE_UNAVAILABLE", "The store gave a reply that this library cannot read.", {
     cause: reply,
