@@ -1,18 +1,13 @@
-// One scenario of one library in a process of its own; prints one line of JSON.
-import Bottleneck from "bottleneck";
-import { Redis } from "ioredis";
-import pLimit from "p-limit";
-import PQueue from "p-queue";
-import { Semaphore as RedisSemaphore } from "redis-semaphore";
-import { rateLimiter, serialLimiter, tokenBucket } from "../../packages/sluice/dist/index.js";
-import { semaphore } from "../../packages/sluice/dist/semaphore/semaphore.js";
-import { redisStore } from "../../packages/sluice/dist/stores/redis/redis.js";
+// One scenario of one library in a process of its own; prints one line of JSON. A library is loaded only where it is
+// measured: bottleneck beside ioredis makes every promise of the process several times slower.
+import { rateLimiter, semaphore, serialLimiter, tokenBucket } from "../../packages/sluice/dist/index.js";
 
 const { scenario, library, url, quick } = JSON.parse(process.argv[2]);
 const sleep = (time) => new Promise((resolve) => setTimeout(resolve, time));
 const empty = async () => {};
 const clients = [];
-const connect = () => {
+const connect = async () => {
+  const { Redis } = await import("ioredis");
   const client = new Redis(url);
   clients.push(client);
   return client;
@@ -20,12 +15,14 @@ const connect = () => {
 
 /** `hold(task)` of a semaphore with so many permits on a server; each call may come from another process. */
 const shared = {
-  sluice(permits) {
-    const gate = semaphore({ permits, store: redisStore(connect()), name: "bench", timeout: "5s" });
+  async sluice(permits) {
+    const { redisStore } = await import("../../packages/sluice/dist/stores/redis/redis.js");
+    const gate = semaphore({ permits, store: redisStore(await connect()), name: "bench", timeout: "5s" });
     return { hold: (task) => gate.run("key", task), close: () => gate.close() };
   },
-  "redis-semaphore"(permits) {
-    const client = connect();
+  async "redis-semaphore"(permits) {
+    const { Semaphore: RedisSemaphore } = await import("redis-semaphore");
+    const client = await connect();
     return {
       // one object holds one permit at a time
       async hold(task) {
@@ -68,8 +65,9 @@ async function medianOf(times, once) {
 }
 
 /** One at a time, without a bound on the rate. */
-function serialOf() {
+async function serialOf() {
   if (library === "p-queue") {
+    const { default: PQueue } = await import("p-queue");
     const queue = new PQueue({ concurrency: 1 });
     return (task) => queue.add(task);
   }
@@ -78,8 +76,9 @@ function serialOf() {
 }
 
 /** A billion jobs a second are allowed: what is measured is the queue. */
-function jobsOf() {
+async function jobsOf() {
   if (library === "bottleneck") {
+    const { default: Bottleneck } = await import("bottleneck");
     const queue = new Bottleneck({
       reservoir: 1_000_000_000,
       reservoirRefreshAmount: 1_000_000_000,
@@ -108,27 +107,31 @@ const scenarios = {
   /** Empty tasks one after the other: tasks a second. */
   async uncontended() {
     const gate = semaphore({ permits: 1 });
-    const limit = pLimit(1);
-    const call = library === "sluice" ? () => gate.run("key", empty) : () => limit(empty);
+    let call = () => gate.run("key", empty);
+    if (library === "p-limit") {
+      const { default: pLimit } = await import("p-limit");
+      const limit = pLimit(1);
+      call = () => limit(empty);
+    }
     return { rate: await perSecond(quick ? 100_000 : 1_000_000, call) };
   },
 
   /** Empty tasks one at a time, each awaited before the next is asked for: tasks a second. */
   async serialAwaited() {
-    const call = serialOf();
+    const call = await serialOf();
     return { rate: await perSecond(quick ? 100_000 : 1_000_000, () => call(empty)) };
   },
 
   /** A thousand empty tasks queued at once, again and again: tasks a second. */
   async serialQueued() {
-    const call = serialOf();
+    const call = await serialOf();
     const thousand = () => Promise.all(Array.from({ length: 1000 }, () => call(empty)));
     return { rate: 1000 * (await perSecond(quick ? 100 : 1000, thousand)) };
   },
 
   /** A thousand jobs queued at once on a rate that never holds one back, again and again: jobs a second. */
   async jobs() {
-    const call = jobsOf();
+    const call = await jobsOf();
     const thousand = () => Promise.all(Array.from({ length: 1000 }, () => call(empty)));
     // bottleneck takes seconds for each thousand
     const times = library === "bottleneck" ? 2 : quick ? 100 : 500;
@@ -137,13 +140,13 @@ const scenarios = {
 
   /** The same, each job awaited before the next is asked for. */
   async jobsAwaited() {
-    const call = jobsOf();
+    const call = await jobsOf();
     return { rate: await perSecond(library === "bottleneck" ? 500 : quick ? 100_000 : 500_000, () => call(empty)) };
   },
 
   /** Fifty contend for five permits with empty tasks: tasks a second. */
   async contended() {
-    const gates = Array.from({ length: 5 }, () => shared[library](5));
+    const gates = await Promise.all(Array.from({ length: 5 }, () => shared[library](5)));
     const end = performance.now() + (quick ? 1000 : 5000);
     let tasks = 0;
     const start = performance.now();
@@ -162,7 +165,7 @@ const scenarios = {
 
   /** Fifty come at once for five permits, each with one empty task, until all are done; again and again: tasks a second. */
   async burst() {
-    const gates = Array.from({ length: 5 }, () => shared[library](5));
+    const gates = await Promise.all(Array.from({ length: 5 }, () => shared[library](5)));
     const end = performance.now() + (quick ? 1000 : 5000);
     let tasks = 0;
     const start = performance.now();
@@ -177,8 +180,8 @@ const scenarios = {
 
   /** Fifty wait for what one holds: commands a second on the server. */
   async idle() {
-    const gates = Array.from({ length: 5 }, () => shared[library](1));
-    const admin = connect();
+    const gates = await Promise.all(Array.from({ length: 5 }, () => shared[library](1)));
+    const admin = await connect();
     const release = await occupy(gates[0]);
     const line = Array.from({ length: 50 }, (_, index) => gates[index % gates.length].hold(empty));
     await sleep(1000);
@@ -194,13 +197,13 @@ const scenarios = {
   /** From `release` in one process to the permit in another, and the round trip of a script that does nothing: ms. */
   async handover() {
     const times = quick ? 200 : 1000;
-    const client = connect();
+    const client = await connect();
     const roundTrip = await medianOf(times, async () => {
       const start = performance.now();
       await client.eval("return 1", 0);
       return performance.now() - start;
     });
-    const [one, other] = [shared[library](1), shared[library](1)];
+    const [one, other] = await Promise.all([shared[library](1), shared[library](1)]);
     const handover = await medianOf(times, async () => {
       const release = await occupy(one);
       let start;

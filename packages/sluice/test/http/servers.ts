@@ -392,8 +392,6 @@ interface Adapter {
   readonly start: Start;
   /** Whether the framework itself can be told of a proxy. */
   readonly knowsProxies: boolean;
-  /** Whether the handler sees a URL whose dot segments are resolved, and not the path as it came. */
-  readonly resolvesPaths: boolean;
 }
 
 /** Every adapter, with what its framework cannot do. */
