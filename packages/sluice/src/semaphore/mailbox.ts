@@ -3,7 +3,7 @@ import type { ScriptHost } from "../core/store.js";
 import { warnOnce } from "../core/warn.js";
 import { inBackground, retryDelay } from "./timers.js";
 
-/** A message from the script: a grant, and the server's moments of its making and its end; a promise when these are 0. Token 0 takes promises back. */
+/** A message from the script: a grant, and the server's moments of its making and its end. */
 export interface Message {
   readonly token: number;
   readonly now: number;

@@ -25,8 +25,6 @@ export interface Outlook {
  */
 export class RedisLine {
   readonly places: Map<string, RedisPlace> = new Map();
-  /** To whom the server has promised what comes next, in order; some have got it since, or left. */
-  heirs: RedisPlace[] = [];
   readonly #mailbox: Mailbox;
   readonly #clock: Permits["clock"];
   readonly #alarms: Permits["alarms"];

@@ -11,8 +11,6 @@ export interface Desk {
   release(place: RedisPlace): Promise<boolean>;
   /** Gives back whatever the place has on the server, in the background. */
   giveBack(place: RedisPlace): void;
-  /** The place is next in line, and its token is known; or that is no longer so, when the token is 0. */
-  promise(place: RedisPlace): void;
   /** Asks the server what is true of those who wait with this place. */
   look(place: RedisPlace): void;
   /** The place is over, by a grant, by a refusal or a failure, or because it was left. */
@@ -37,13 +35,11 @@ export class RedisPlace implements Place, Grant {
   token = 0;
   expiry = 0;
   provisional = false;
-  /** To whom its permits were passed on, until the server has confirmed that. */
-  heir: RedisPlace | undefined;
-  /** True once a release was asked for. */
-  released = false;
   /** When the latest question was sent that the server has answered, and the server's clock in that answer. */
   confirmed = 0;
   #serverTime = 0;
+  /** The server's clock when it had forgotten a former place. */
+  #forgotten = 0;
   readonly #desk: Desk;
   #message: Message | undefined;
   #waiter!: Waiter;
@@ -85,6 +81,12 @@ export class RedisPlace implements Place, Grant {
     this.#serverTime = serverTime;
   }
 
+  /** The server has forgotten the place, and is asked anew: what it said of it before that does not count any more. */
+  askAgain(): void {
+    this.state = "asking";
+    this.#forgotten = this.#serverTime;
+  }
+
   /** In line, at `place`. False when it was left meanwhile. */
   wait(place: number): boolean {
     if (this.state === "left") {
@@ -103,23 +105,13 @@ export class RedisPlace implements Place, Grant {
 
   /** A message about its turn: it may come before the answer to the question, and it may come late. */
   hear(message: Message): void {
+    if (message.now < this.#forgotten) return;
     if (this.state === "asking") this.#message = message;
     if (this.state !== "waiting") return;
     const { token, now, expiry } = message;
-    if (expiry === 0) {
-      this.token = token;
-      this.#desk.promise(this);
-      return;
-    }
     this.extend(this.confirmed, this.#serverTime, expiry);
     if (this.expiry <= this.#desk.clock.now()) this.#desk.look(this);
     else this.#grant(token, !this.#desk.isWhole(expiry - now));
-  }
-
-  /** Another in this process hands over what it holds, until `expiry`. */
-  inherit(expiry: number): void {
-    this.expiry = expiry;
-    this.#grant(this.token, false);
   }
 
   /**

@@ -25,7 +25,6 @@ interface Verbs {
   readonly beat: Verb;
   readonly renew: Verb;
   readonly release: Verb;
-  readonly pass: Verb;
 }
 
 function verbsOf(permits: number, lease: number): Verbs {
@@ -38,7 +37,6 @@ function verbsOf(permits: number, lease: number): Verbs {
     beat: { name: "beat", terms: [lease, patience], width: 2 },
     renew: { name: "renew", terms: [lease], width: 1 },
     release: { name: "release", terms: [], width: 1 },
-    pass: { name: "pass", terms: [lease], width: 2 },
   };
 }
 
@@ -98,6 +96,7 @@ export class RedisPermits implements Permits, Desk {
         answered: ({ sent, now, reply }, at) => {
           const expiry = reply[at] as number;
           if (expiry > 0) place.extend(sent, now, expiry);
+          else place.expiry = 0;
           resolve(expiry > 0);
         },
         failed: reject,
@@ -106,54 +105,11 @@ export class RedisPermits implements Permits, Desk {
   }
 
   release(place: RedisPlace): Promise<boolean> {
-    const heir = place.released ? heirOf(place) : this.#nextInLine(place);
-    place.released = true;
-    if (heir !== undefined) return this.#pass(place, heir);
     return new Promise((resolve, reject) => {
       this.#ask(place.key, this.#verbs.release, 1, [place.id], {
         answered: ({ reply }, at) => resolve(reply[at] === 1),
         failed: reject,
       });
-    });
-  }
-
-  promise(place: RedisPlace): void {
-    const heirs = this.#lines.get(place.key)?.heirs;
-    if (place.token > 0) heirs?.push(place);
-    else heirs?.splice(0);
-  }
-
-  /**
-   * Who is certainly next in line for what this place gives back, and waits in this process: the server has promised it,
-   * and has not let its place die. It need not be asked first, and order and tokens are as if it had been.
-   */
-  #nextInLine(place: RedisPlace): RedisPlace | undefined {
-    const line = this.#lines.get(place.key);
-    const now = this.clock.now();
-    // what is handed over must last until the server has confirmed it
-    const lasts = place.expiry - now >= Math.min(this.#lease, patience) / 2;
-    if (line === undefined || place.state !== "over" || place.token === 0 || !lasts) return undefined;
-    while (line.heirs.length > 0 && line.heirs[0]?.state !== "waiting") line.heirs.shift();
-    const [heir] = line.heirs;
-    if (heir === undefined || heir.count !== place.count || now - heir.confirmed > patience / 2) return undefined;
-    line.heirs.shift();
-    return heir;
-  }
-
-  /** Hands over what a place holds, and tells the server; if that fails, it is told again instead of a release. */
-  #pass(place: RedisPlace, heir: RedisPlace): Promise<boolean> {
-    return new Promise((resolve, reject) => {
-      this.#ask(place.key, this.#verbs.pass, 1, [place.id, heir.id, heir.token], {
-        answered: ({ sent, now, reply }, at) => {
-          place.heir = undefined;
-          const expiry = reply[at + 1] as number;
-          if (expiry > 0) heir.extend(sent, now, expiry);
-          resolve(reply[at] === 1);
-        },
-        failed: reject,
-      });
-      place.heir = heir;
-      if (heir.state === "waiting") heir.inherit(place.expiry);
     });
   }
 
@@ -214,10 +170,7 @@ export class RedisPermits implements Permits, Desk {
 
   /** Asks again for a place that the server has forgotten: it lost its data, or this process slept for too long. */
   #acquireAgain(place: RedisPlace): void {
-    place.state = "asking";
-    // what it was promised was promised to its former place
-    const line = this.#lines.get(place.key);
-    if (line !== undefined) line.heirs = line.heirs.filter((heir) => heir !== place);
+    place.askAgain();
     // if that fails, the next beat will tell
     this.#acquire(place, true, false, () => void place.wait(place.place));
   }
@@ -302,11 +255,4 @@ export class RedisPermits implements Permits, Desk {
     this.#underWay -= 1;
     if (this.#underWay === 0) for (const resolve of this.#whenDone.splice(0)) resolve();
   }
-}
-
-/** Who holds now what was passed on without the server's confirmation. */
-function heirOf(place: RedisPlace): RedisPlace | undefined {
-  let { heir } = place;
-  while (heir?.released) ({ heir } = heir);
-  return heir;
 }

@@ -42,8 +42,8 @@ export const semaphoreScript: Script = {
     "end\n" +
     "return { \"\", now, permits, held, waiting }\n" +
     "end\n" +
-    "local terms = { take = 4, beat = 2, renew = 1, release = 0, pass = 1 }\n" +
-    "local width = { take = 2, beat = 2, renew = 1, release = 1, pass = 3 }\n" +
+    "local terms = { take = 4, beat = 2, renew = 1, release = 0 }\n" +
+    "local width = { take = 2, beat = 2, renew = 1, release = 1 }\n" +
     "local rows, changed = {}, {}\n" +
     "local function fetch(fields)\n" +
     "local missing = {}\n" +
@@ -71,16 +71,13 @@ export const semaphoreScript: Script = {
     "local verb, count = ARGV[at], tonumber(ARGV[at + 1])\n" +
     "local first = at + 2 + terms[verb]\n" +
     "at = first + count * width[verb]\n" +
-    "mild = mild or verb == \"renew\" or verb == \"release\" or verb == \"pass\"\n" +
+    "mild = mild or verb == \"renew\" or verb == \"release\"\n" +
     "if verb ~= \"take\" or ARGV[first - 3] == \"0\" then\n" +
     "for place = first, at - 1, width[verb] do\n" +
     "wanted[#wanted + 1] = \"h:\" .. ARGV[place]\n" +
     "wanted[#wanted + 1] = \"w:\" .. ARGV[place]\n" +
     "if verb == \"beat\" then\n" +
     "wanted[#wanted + 1] = \"p:\" .. ARGV[place + 1]\n" +
-    "elseif verb == \"pass\" then\n" +
-    "wanted[#wanted + 1] = \"h:\" .. ARGV[place + 1]\n" +
-    "wanted[#wanted + 1] = \"w:\" .. ARGV[place + 1]\n" +
     "end\n" +
     "end\n" +
     "end\n" +
@@ -88,10 +85,9 @@ export const semaphoreScript: Script = {
     "end\n" +
     "fetch(wanted)\n" +
     "local seen, token, permits, held, waiting, head, tail, soonest, kept = 0, 0, 0, 0, 0, 1, 0, never, 0\n" +
-    "local promised, offset = 0, 0\n" +
     "local state = rows.state\n" +
     "if state then\n" +
-    "seen, token, permits, held, waiting, head, tail, soonest, kept, promised, offset = numbers(state)\n" +
+    "seen, token, permits, held, waiting, head, tail, soonest, kept = numbers(state)\n" +
     "end\n" +
     "local function leave(id, place)\n" +
     "put(\"w:\" .. id, false)\n" +
@@ -105,11 +101,9 @@ export const semaphoreScript: Script = {
     "soonest = math.min(soonest, expiry)\n" +
     "put(\"h:\" .. id, string.format(\"%.0f %.0f %.0f\", expiry, count, own_token))\n" +
     "end\n" +
-    "local gained = {}\n" +
-    "local function grant(id, count, expiry, channel)\n" +
+    "local function grant(id, count, expiry)\n" +
     "token = math.max(token + 1, now)\n" +
     "held = held + count\n" +
-    "gained[channel] = (gained[channel] or 0) + 1\n" +
     "hold(id, count, expiry, token)\n" +
     "end\n" +
     "local function extend(id, lease)\n" +
@@ -151,81 +145,35 @@ export const semaphoreScript: Script = {
     "end\n" +
     "end\n" +
     "local news = {}\n" +
-    "local function tell(channel, id, own_token, moment, expiry)\n" +
-    "local message = string.format(\"%s %.0f %.0f %.0f\", id, own_token, moment, expiry)\n" +
-    "news[channel] = news[channel] and news[channel] .. \";\" .. message or message\n" +
-    "end\n" +
-    "local function ahead(many)\n" +
-    "local line = {}\n" +
-    "for place = head, math.min(head + many - 1, tail) do\n" +
-    "line[#line + 1] = \"p:\" .. text(place)\n" +
-    "end\n" +
-    "fetch(line)\n" +
-    "end\n" +
-    "local function waiter(place)\n" +
-    "local row = rows[\"p:\" .. text(place)]\n" +
-    "if row then\n" +
-    "return string.match(row, \"^(%d+) (%d+) (%d+) (%S+) (.*)$\")\n" +
-    "end\n" +
-    "end\n" +
     "local function serve()\n" +
     "local many = math.min(permits - held, 100)\n" +
     "while waiting > 0 and held < permits do\n" +
-    "if rows[\"p:\" .. text(head)] == nil then\n" +
-    "ahead(many)\n" +
+    "local place = \"p:\" .. text(head)\n" +
+    "if rows[place] == nil then\n" +
+    "local line = {}\n" +
+    "for ahead = head, math.min(head + many - 1, tail) do\n" +
+    "line[#line + 1] = \"p:\" .. text(ahead)\n" +
+    "end\n" +
+    "fetch(line)\n" +
     "many = math.min(2 * many, 100)\n" +
     "end\n" +
-    "local deadline, size, lease, id, channel = waiter(head)\n" +
-    "if id then\n" +
-    "local count, expiry = tonumber(size), math.min(now + tonumber(lease), tonumber(deadline))\n" +
+    "if rows[place] then\n" +
+    "local deadline, size, lease, id, channel = string.match(rows[place], \"^(%d+) (%d+) (%d+) (%S+) (.*)$\")\n" +
+    "local count = tonumber(size)\n" +
     "if held + count > permits then\n" +
     "return\n" +
     "end\n" +
-    "local place = head\n" +
-    "leave(id, place)\n" +
-    "if place <= promised then\n" +
-    "held = held + count\n" +
-    "gained[channel] = (gained[channel] or 0) + 1\n" +
-    "hold(id, count, expiry, offset + place)\n" +
-    "tell(channel, id, offset + place, now, expiry)\n" +
-    "else\n" +
-    "grant(id, count, expiry, channel)\n" +
-    "tell(channel, id, token, now, expiry)\n" +
-    "end\n" +
+    "leave(id, head)\n" +
+    "local expiry = math.min(now + tonumber(lease), tonumber(deadline))\n" +
+    "grant(id, count, expiry)\n" +
+    "local message = string.format(\"%s %.0f %.0f %.0f\", id, token, now, expiry)\n" +
+    "news[channel] = news[channel] and news[channel] .. \";\" .. message or message\n" +
     "elseif head > tail then\n" +
     "waiting = 0\n" +
     "else\n" +
     "head = head + 1\n" +
     "end\n" +
     "end\n" +
-    "end\n" +
-    "local function promise()\n" +
-    "if waiting == 0 or held > permits or head <= promised or next(gained) == nil then\n" +
-    "return\n" +
-    "end\n" +
-    "ahead(1)\n" +
-    "local _, _, _, _, channel = waiter(head)\n" +
-    "local many = math.min(channel and gained[channel] or 0, 50)\n" +
-    "ahead(many)\n" +
-    "local first = math.max(token + 1, now)\n" +
-    "for place = head, head + many - 1 do\n" +
-    "local _, _, _, id, other = waiter(place)\n" +
-    "if other ~= channel then\n" +
-    "return\n" +
-    "end\n" +
-    "offset, promised, token = first - head, place, first + place - head\n" +
-    "tell(channel, id, token, 0, 0)\n" +
-    "end\n" +
-    "end\n" +
-    "local function revoke()\n" +
-    "ahead(promised - head + 1)\n" +
-    "for place = head, promised do\n" +
-    "local _, _, _, id, channel = waiter(place)\n" +
-    "if id then\n" +
-    "tell(channel, id, 0, 0, 0)\n" +
-    "end\n" +
-    "end\n" +
-    "promised = math.min(promised, head - 1)\n" +
     "end\n" +
     "local function write(command, list)\n" +
     "for first = 1, #list, 1000 do\n" +
@@ -238,7 +186,7 @@ export const semaphoreScript: Script = {
     "kept = now + 2 * (lasting + memory)\n" +
     "end\n" +
     "local rest = string.format(\n" +
-    "\"%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\",\n" +
+    "\"%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\", --\n" +
     "token,\n" +
     "permits,\n" +
     "held,\n" +
@@ -246,9 +194,7 @@ export const semaphoreScript: Script = {
     "head,\n" +
     "tail,\n" +
     "soonest,\n" +
-    "kept,\n" +
-    "promised,\n" +
-    "offset\n" +
+    "kept\n" +
     ")\n" +
     "if next(changed) == nil and (not state or string.match(state, \"^%d+ (.*)$\") == rest) then\n" +
     "return\n" +
@@ -286,26 +232,21 @@ export const semaphoreScript: Script = {
     "local verbs = {}\n" +
     "function verbs.take(at, first, last)\n" +
     "local lease, patience = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])\n" +
-    "local known = ARGV[at + 1] == \"0\"\n" +
-    "if not known or permits == 0 then\n" +
-    "local before = permits\n" +
+    "if ARGV[at + 1] == \"1\" or permits == 0 then\n" +
     "permits = tonumber(ARGV[at])\n" +
-    "if permits < before then\n" +
-    "revoke()\n" +
-    "end\n" +
     "end\n" +
     "serve()\n" +
     "for place = first, last, 2 do\n" +
     "local id, count = ARGV[place], tonumber(ARGV[place + 1])\n" +
-    "if known and rows[\"h:\" .. id] then\n" +
+    "if rows[\"h:\" .. id] then\n" +
     "local own_token, expiry = extend(id, lease)\n" +
     "answer(own_token)\n" +
     "answer(expiry)\n" +
-    "elseif known and rows[\"w:\" .. id] then\n" +
+    "elseif rows[\"w:\" .. id] then\n" +
     "answer(0)\n" +
     "answer(tonumber(rows[\"w:\" .. id]))\n" +
     "elseif waiting == 0 and held + count <= permits then\n" +
-    "grant(id, count, now + lease, own)\n" +
+    "grant(id, count, now + lease)\n" +
     "answer(token)\n" +
     "answer(now + lease)\n" +
     "elseif patience > 0 then\n" +
@@ -373,32 +314,6 @@ export const semaphoreScript: Script = {
     "end\n" +
     "return 0\n" +
     "end\n" +
-    "function verbs.pass(at, first, last)\n" +
-    "local lease = tonumber(ARGV[at])\n" +
-    "for place = first, last, 3 do\n" +
-    "local id, heir = ARGV[place], ARGV[place + 1]\n" +
-    "local row, expiry, _, count = rows[\"h:\" .. id], 0, nil, nil\n" +
-    "if row then\n" +
-    "_, count = numbers(row)\n" +
-    "held = held - count\n" +
-    "put(\"h:\" .. id, false)\n" +
-    "end\n" +
-    "if rows[\"h:\" .. heir] then\n" +
-    "_, expiry = extend(heir, lease)\n" +
-    "elseif row then\n" +
-    "if rows[\"w:\" .. heir] then\n" +
-    "leave(heir, tonumber(rows[\"w:\" .. heir]))\n" +
-    "end\n" +
-    "held = held + count\n" +
-    "gained[own] = (gained[own] or 0) + 1\n" +
-    "expiry = now + lease\n" +
-    "hold(heir, count, expiry, tonumber(ARGV[place + 2]))\n" +
-    "end\n" +
-    "answer(row and 1 or 0)\n" +
-    "answer(expiry)\n" +
-    "end\n" +
-    "return lease\n" +
-    "end\n" +
     "local lasting, at = 0, 2\n" +
     "while at <= #ARGV do\n" +
     "local verb, count = ARGV[at], tonumber(ARGV[at + 1])\n" +
@@ -408,7 +323,6 @@ export const semaphoreScript: Script = {
     "at = after\n" +
     "end\n" +
     "serve()\n" +
-    "promise()\n" +
     "save(lasting)\n" +
     "reply[1] = news[own] or \"\"\n" +
     "reply[3], reply[4] = soonest, head\n" +
@@ -418,5 +332,5 @@ export const semaphoreScript: Script = {
     "end\n" +
     "end\n" +
     "return reply\n",
-  sha: "810bf5114283c6a7eb97021bd6391c9f023d8ef3",
+  sha: "e0ef9a7ffbdc6bccd1153ef365df5d04692c4a90",
 };

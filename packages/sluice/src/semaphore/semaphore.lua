@@ -12,8 +12,6 @@
 --   renew    n, lease, then n ids
 --   release  n, then n ids
 --              Gives back what each holds, or its place in line.
---   pass     n, lease, then n times id, heir, token
---              Gives what `id` holds to `heir`, which was promised that token: as `id` released and `heir` granted.
 -- or with ARGV[2] "inspect", which stands alone and changes nothing.
 -- n, permits and count are whole numbers, lease and patience µs; ids have no blanks.
 --
@@ -22,24 +20,17 @@
 --                line its place. Nobody's turn comes by time alone before `soonest`, and who stands at `head` is first.
 --   renew        its expiry, 0 when it was lost
 --   release      1, or 0 when the id held nothing any more
---   pass         as release, and the heir's expiry, 0 when it holds nothing
 -- and for inspect {"", now, permits, held, waiting}, permits 0 when the key knows of none.
 -- All moments are µs on this server's clock. Whoever is granted permits while in line is told: in `news` when it has
 -- the channel of the caller, else by a message there (PUBLISH: it reaches subscribers on every node of a cluster, so
 -- that a process needs one subscription for all its keys): "<id> <token> <now> <expiry>", several joined by ";". Until
 -- it is heard of, such a grant lasts no longer than its place in line would have.
 --
--- "<id> <token> 0 0" is a promise: this one is next in line, and whatever comes back to the key is granted to it, with
--- this token. So its process may hand it what another there gives back without asking first, and say so afterwards
--- (`pass`). As many are promised to a process as it was just granted. "<id> 0 0 0" takes it back: there
--- are fewer permits.
---
 -- Fields
---   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept> <promised> <offset>": the
---              latest moment seen, the last fencing token, how many permits there are and how many are out, how many
---              wait, the first place in line that may be taken and the last given out, a moment before which nothing
---              below runs out, when this key expires, the last place to which a token was promised, and what to add
---              to such a place to get its token
+--   state      "<seen> <token> <permits> <held> <waiting> <head> <tail> <soonest> <kept>": the latest moment seen,
+--              the last fencing token, how many permits there are and how many are out, how many wait, the first place
+--              in line that may be taken and the last given out, a moment before which nothing below runs out, and when
+--              this key expires
 --   h:<id>     "<expiry> <count> <token>": a holder
 --   p:<place>  "<deadline> <count> <lease> <id> <channel>": one who waits there, dead at the deadline
 --   w:<id>     the place where it waits
@@ -92,8 +83,8 @@ if ARGV[2] == "inspect" then
 end
 
 -- How many arguments stand before the ids, and how many each of them has.
-local terms = { take = 4, beat = 2, renew = 1, release = 0, pass = 1 }
-local width = { take = 2, beat = 2, renew = 1, release = 1, pass = 3 }
+local terms = { take = 4, beat = 2, renew = 1, release = 0 }
+local width = { take = 2, beat = 2, renew = 1, release = 1 }
 
 -- Rows as they are now, false where there is none: read once, and written once in the end if they have changed.
 local rows, changed = {}, {}
@@ -127,16 +118,13 @@ do
     local verb, count = ARGV[at], tonumber(ARGV[at + 1])
     local first = at + 2 + terms[verb]
     at = first + count * width[verb]
-    mild = mild or verb == "renew" or verb == "release" or verb == "pass"
+    mild = mild or verb == "renew" or verb == "release"
     if verb ~= "take" or ARGV[first - 3] == "0" then
       for place = first, at - 1, width[verb] do
         wanted[#wanted + 1] = "h:" .. ARGV[place]
         wanted[#wanted + 1] = "w:" .. ARGV[place]
         if verb == "beat" then
           wanted[#wanted + 1] = "p:" .. ARGV[place + 1]
-        elseif verb == "pass" then
-          wanted[#wanted + 1] = "h:" .. ARGV[place + 1]
-          wanted[#wanted + 1] = "w:" .. ARGV[place + 1]
         end
       end
     end
@@ -145,10 +133,9 @@ end
 fetch(wanted)
 
 local seen, token, permits, held, waiting, head, tail, soonest, kept = 0, 0, 0, 0, 0, 1, 0, never, 0
-local promised, offset = 0, 0
 local state = rows.state
 if state then
-  seen, token, permits, held, waiting, head, tail, soonest, kept, promised, offset = numbers(state)
+  seen, token, permits, held, waiting, head, tail, soonest, kept = numbers(state)
 end
 
 local function leave(id, place)
@@ -165,13 +152,9 @@ local function hold(id, count, expiry, own_token)
   put("h:" .. id, string.format("%.0f %.0f %.0f", expiry, count, own_token))
 end
 
--- How many times each channel was granted something.
-local gained = {}
-
-local function grant(id, count, expiry, channel)
+local function grant(id, count, expiry)
   token = math.max(token + 1, now)
   held = held + count
-  gained[channel] = (gained[channel] or 0) + 1
   hold(id, count, expiry, token)
 end
 
@@ -221,90 +204,36 @@ end
 -- What is to be told, by channel.
 local news = {}
 
-local function tell(channel, id, own_token, moment, expiry)
-  local message = string.format("%s %.0f %.0f %.0f", id, own_token, moment, expiry)
-  news[channel] = news[channel] and news[channel] .. ";" .. message or message
-end
-
--- Reads so many places from the head on.
-local function ahead(many)
-  local line = {}
-  for place = head, math.min(head + many - 1, tail) do
-    line[#line + 1] = "p:" .. text(place)
-  end
-  fetch(line)
-end
-
-local function waiter(place)
-  local row = rows["p:" .. text(place)]
-  if row then
-    return string.match(row, "^(%d+) (%d+) (%d+) (%S+) (.*)$")
-  end
-end
-
 -- Gives what is free to those in line, strictly in order.
 local function serve()
   local many = math.min(permits - held, 100)
   while waiting > 0 and held < permits do
-    if rows["p:" .. text(head)] == nil then
-      ahead(many)
+    local place = "p:" .. text(head)
+    if rows[place] == nil then
+      local line = {}
+      for ahead = head, math.min(head + many - 1, tail) do
+        line[#line + 1] = "p:" .. text(ahead)
+      end
+      fetch(line)
       many = math.min(2 * many, 100)
     end
-    local deadline, size, lease, id, channel = waiter(head)
-    if id then
-      local count, expiry = tonumber(size), math.min(now + tonumber(lease), tonumber(deadline))
+    if rows[place] then
+      local deadline, size, lease, id, channel = string.match(rows[place], "^(%d+) (%d+) (%d+) (%S+) (.*)$")
+      local count = tonumber(size)
       if held + count > permits then
         return
       end
-      local place = head
-      leave(id, place)
-      if place <= promised then
-        held = held + count
-        gained[channel] = (gained[channel] or 0) + 1
-        hold(id, count, expiry, offset + place)
-        tell(channel, id, offset + place, now, expiry)
-      else
-        grant(id, count, expiry, channel)
-        tell(channel, id, token, now, expiry)
-      end
+      leave(id, head)
+      local expiry = math.min(now + tonumber(lease), tonumber(deadline))
+      grant(id, count, expiry)
+      local message = string.format("%s %.0f %.0f %.0f", id, token, now, expiry)
+      news[channel] = news[channel] and news[channel] .. ";" .. message or message
     elseif head > tail then
       waiting = 0
     else
       head = head + 1
     end
   end
-end
-
--- Promises what comes next to the process of the first in line, when it was granted something just now.
-local function promise()
-  if waiting == 0 or held > permits or head <= promised or next(gained) == nil then
-    return
-  end
-  ahead(1)
-  local _, _, _, _, channel = waiter(head)
-  local many = math.min(channel and gained[channel] or 0, 50)
-  ahead(many)
-  local first = math.max(token + 1, now)
-  for place = head, head + many - 1 do
-    local _, _, _, id, other = waiter(place)
-    if other ~= channel then
-      return
-    end
-    offset, promised, token = first - head, place, first + place - head
-    tell(channel, id, token, 0, 0)
-  end
-end
-
--- Takes back what was promised.
-local function revoke()
-  ahead(promised - head + 1)
-  for place = head, promised do
-    local _, _, _, id, channel = waiter(place)
-    if id then
-      tell(channel, id, 0, 0, 0)
-    end
-  end
-  promised = math.min(promised, head - 1)
 end
 
 local function write(command, list)
@@ -320,7 +249,7 @@ local function save(lasting)
     kept = now + 2 * (lasting + memory)
   end
   local rest = string.format(
-    "%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f",
+    "%.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f", --
     token,
     permits,
     held,
@@ -328,9 +257,7 @@ local function save(lasting)
     head,
     tail,
     soonest,
-    kept,
-    promised,
-    offset
+    kept
   )
   if next(changed) == nil and (not state or string.match(state, "^%d+ (.*)$") == rest) then
     return
@@ -375,26 +302,21 @@ local verbs = {}
 
 function verbs.take(at, first, last)
   local lease, patience = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  local known = ARGV[at + 1] == "0"
-  if not known or permits == 0 then
-    local before = permits
+  if ARGV[at + 1] == "1" or permits == 0 then
     permits = tonumber(ARGV[at])
-    if permits < before then
-      revoke()
-    end
   end
   serve()
   for place = first, last, 2 do
     local id, count = ARGV[place], tonumber(ARGV[place + 1])
-    if known and rows["h:" .. id] then
+    if rows["h:" .. id] then
       local own_token, expiry = extend(id, lease)
       answer(own_token)
       answer(expiry)
-    elseif known and rows["w:" .. id] then
+    elseif rows["w:" .. id] then
       answer(0)
       answer(tonumber(rows["w:" .. id]))
     elseif waiting == 0 and held + count <= permits then
-      grant(id, count, now + lease, own)
+      grant(id, count, now + lease)
       answer(token)
       answer(now + lease)
     elseif patience > 0 then
@@ -466,33 +388,6 @@ function verbs.release(_, first, last)
   return 0
 end
 
-function verbs.pass(at, first, last)
-  local lease = tonumber(ARGV[at])
-  for place = first, last, 3 do
-    local id, heir = ARGV[place], ARGV[place + 1]
-    local row, expiry, _, count = rows["h:" .. id], 0, nil, nil
-    if row then
-      _, count = numbers(row)
-      held = held - count
-      put("h:" .. id, false)
-    end
-    if rows["h:" .. heir] then
-      _, expiry = extend(heir, lease)
-    elseif row then
-      if rows["w:" .. heir] then
-        leave(heir, tonumber(rows["w:" .. heir]))
-      end
-      held = held + count
-      gained[own] = (gained[own] or 0) + 1
-      expiry = now + lease
-      hold(heir, count, expiry, tonumber(ARGV[place + 2]))
-    end
-    answer(row and 1 or 0)
-    answer(expiry)
-  end
-  return lease
-end
-
 local lasting, at = 0, 2
 while at <= #ARGV do
   local verb, count = ARGV[at], tonumber(ARGV[at + 1])
@@ -502,7 +397,6 @@ while at <= #ARGV do
   at = after
 end
 serve()
-promise()
 save(lasting)
 reply[1] = news[own] or ""
 reply[3], reply[4] = soonest, head
