@@ -36,6 +36,8 @@ export class Batcher {
   readonly #lanes = new Map<Breaker, Lane>();
   readonly #open = new Map<number, Call>();
   #flushing = false;
+  /** Calls that were sent and are neither answered nor given up. */
+  #underWay = 0;
   /** Calls that somebody waits for, and the timer that serves them all; µs on the local clock. */
   readonly #watched = new Set<Call>();
   #timer: DeadlineTimer | undefined;
@@ -83,11 +85,15 @@ export class Batcher {
     if (deadline < call.due) this.#watch(call, deadline);
   }
 
-  /** After the microtasks of this turn: whoever asks in one of them still travels along. */
+  /**
+   * A lone decision goes after the microtasks in which it was asked for. While others are under way it waits for what this
+   * turn of the event loop still brings: the requests of an HTTP server come each in a callback of its own.
+   */
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    process.nextTick(this.#flush);
+    if (this.#underWay === 0) process.nextTick(this.#flush);
+    else setImmediate(this.#flush);
   }
 
   readonly #flush = (): void => {
@@ -125,6 +131,7 @@ export class Batcher {
     call.sent = this.#clock.now();
     call.timeout = Math.max(1, Math.ceil((call.last - call.sent) / 1000));
     call.lane.rows += call.rows;
+    this.#underWay += 1;
     const { keys, args } = call.encode(this.#now());
     this.#link.run(this.#script, keys, args, call).then(
       (reply) => this.#settle(call, () => call.answer(checkedReply(reply, call.figures))),
@@ -190,6 +197,7 @@ export class Batcher {
     if (call.done) return;
     call.done = true;
     call.lane.rows -= call.rows;
+    this.#underWay -= 1;
     if (call.lane.waiting.length > 0) this.#flushSoon();
   }
 }

@@ -312,3 +312,20 @@ describe("closing", () => {
     expect(await asked).toBe("ERR_STORE_TIMEOUT");
   });
 });
+
+it("what one turn of the event loop brings travels together, in however many callbacks it comes", async () => {
+  const { client, sent } = server(() => sleep(30));
+  const limiter = limiterOn(client, { timeout: 2000 });
+  const first = limiter.consume("first");
+  // as the requests of an HTTP server do: each in a callback of its own
+  const others = Array.from(
+    { length: 20 },
+    (_, index) =>
+      new Promise((resolve) => {
+        setTimeout(() => resolve(limiter.consume(`key-${index}`)), 5);
+      }),
+  );
+  await Promise.all([first, ...others]);
+  // the first at once, and the others in one call, or in a few if their timers ring in several turns
+  expect(sent.length).toBeLessThan(8);
+});
