@@ -64,13 +64,6 @@ describe("a breaker", () => {
     expect(asked).toHaveLength(5);
   });
 
-  it("takes what is late at one moment for one failure", () => {
-    const { breaker } = watched();
-    for (let call = 0; call < 20; call++) breaker.late("key", 50);
-    expect(breaker.doubtful).toBe(true);
-    expect(isOpen(breaker)).toBe(false);
-  });
-
   it("stays open while the probe is answered later than callers wait", async () => {
     const { breaker, answer } = watched();
     for (let time = 0; time < 5; time++) {

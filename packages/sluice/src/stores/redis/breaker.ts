@@ -6,8 +6,6 @@ const failuresToOpen = 5;
 const probeInterval = 250;
 /** ms after the last call that was wanted, until which the server is asked whether it is back. */
 const probeFor = 60_000;
-/** ms between two late calls that belong to one moment. */
-const sameMoment = 2;
 
 /** Asks something harmless that goes where `key` goes, to be dropped if it cannot be written within so many ms. */
 export type Probe = (key: string, within: number) => Promise<unknown>;
@@ -27,8 +25,6 @@ export class Breaker {
   #patience = 0;
   /** ms: when a call was wanted last. */
   #wanted = 0;
-  /** ms: when a call was late last. */
-  #lateAt = Number.NEGATIVE_INFINITY;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
 
@@ -63,12 +59,10 @@ export class Breaker {
     this.#count(key);
   }
 
-  /** A call was not answered within `timeout` ms. What is late at one moment is one failure, however many waited. */
+  /** A call was not answered within `timeout` ms. */
   late(key: string, timeout: number): void {
     this.#patience = Math.max(this.#patience, timeout);
-    const now = performance.now();
-    if (now - this.#lateAt >= sameMoment) this.#count(key);
-    this.#lateAt = now;
+    this.#count(key);
   }
 
   /** Asks no more. */

@@ -77,7 +77,7 @@ export class Link {
     return withDeadline(ask(attempt), timeout, late, () => this.late([attempt]));
   }
 
-  /** Calls that were not answered in time. What comes of one moment is one failure of a node, however many waited. */
+  /** Calls that were not answered in time: together one failure of each node. */
   late(attempts: readonly Attempt[]): void {
     const breakers = new Map<Breaker, Attempt>();
     for (const attempt of attempts) {
