@@ -44,8 +44,6 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 60_000,
-    // most tests with a server wait for it: two files at a time take half as long
-    maxWorkers: 2,
     projects: [
       {
         extends: true,
@@ -59,6 +57,9 @@ export default defineConfig({
         extends: true,
         test: {
           name: "redis",
+          // one file at a time: some count what the shared servers do
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
           include: ["packages/*/{src,test}/**/*.redis.test.ts"],
           globalSetup: "packages/sluice/test/redis.setup.ts",
         },
