@@ -160,7 +160,8 @@ describe("expiry", () => {
       if (round % 100 === 99) heap.push(process.memoryUsage().arrayBuffers);
     }
     expect(store.size).toBeLessThanOrEqual(50);
-    expect(Math.max(...heap) - Math.min(...heap)).toBeLessThan(4_000_000);
+    // it may shrink meanwhile: what the tests before have left is collected at some time
+    expect(Math.max(...heap) - (heap[0] as number)).toBeLessThan(4_000_000);
   });
 });
 
