@@ -17,19 +17,24 @@ const algorithms = {
   "token-bucket-interval": "algorithms/token-bucket/interval.lua",
 };
 
+/** The short form of an algorithm's step, where it has one. */
+const singles = { "token-bucket": "algorithms/token-bucket/single.lua" };
+
+/** A function that runs one of the files, each a block that returns something, by name. */
+const choice = (name, files) => [
+  { line: `local function ${name}(name)` },
+  ...Object.entries(files).flatMap(([key, file]) => [{ line: `if name == "${key}" then` }, { file }, { line: "end" }]),
+  { line: "end" },
+];
+
 /** Each module, the Lua files and lines that its program is made of, in order, and the name under which it exports it. */
 const programs = [
   { out: "semaphore/semaphore.gen.ts", parts: [{ file: "semaphore/semaphore.lua" }], name: "semaphoreScript" },
   {
     out: "stores/redis/programs.gen.ts",
     parts: [
-      { line: "local function newAlgorithm(name)" },
-      ...Object.entries(algorithms).flatMap(([name, file]) => [
-        { line: `if name == "${name}" then` },
-        { file },
-        { line: "end" },
-      ]),
-      { line: "end" },
+      ...choice("newSingle", singles),
+      ...choice("newAlgorithm", algorithms),
       { file: "stores/redis/driver.lua" },
     ],
     name: "limiterScript",

@@ -23,7 +23,11 @@
 -- Of each key, and of all keys of one decision, everything that could fail is read before anything is written. A key
 -- of `consume` that fails spoils no other: all that the reply says of it is "!" and why. Every key that is written
 -- expires.
--- luacheck: read globals newAlgorithm
+-- luacheck: read globals newAlgorithm newSingle
+local call, tonumber = redis.call, tonumber
+local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub
+local largest = 9007199254740991
+
 local arguments = 2
 local function read()
   arguments = arguments + 1
@@ -34,35 +38,97 @@ local function number()
   return tonumber(ARGV[arguments])
 end
 
-local loaded = {}
-local function algorithm(name)
-  local found = loaded[name]
-  if not found then
-    found = newAlgorithm(name)
-    loaded[name] = found
-  end
-  return found
-end
-
 local now = tonumber(ARGV[2])
 local isGiven = now ~= 0
 if not isGiven then
-  local time = redis.call("TIME")
+  local time = call("TIME")
   now = time[1] * 1000000 + time[2]
+end
+
+local function marginOf(policy)
+  return isGiven and 3600000 or policy[#policy - 1]
+end
+
+local function isWhole(value)
+  return value and value >= 0 and value <= largest and value % 1 == 0
+end
+
+local verb = ARGV[1]
+local reply = { now }
+-- Of `consume`: how many keys are done, and the rows among them that take the whole step. No two sections share a key.
+local taken = 0
+local odd
+local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
+
+-- The common call: one policy, whose algorithm has a short form, each key asked once at a cost of 1. It comes before
+-- all that it can do without: to make the functions below, each time, took 6 of the 75 µs of a lone call.
+while verb == "consume" and arguments < #ARGV do
+  local before = arguments
+  local policies, keys = cjson.decode(read()), -number()
+  local only = policies[1]
+  local single = keys > 0 and not policies[2] and newSingle(only[#only])
+  if not single then
+    arguments = before
+    break
+  end
+  local tail = marginOf(only) + 2
+  local newValue, newExpiry
+  local told = #reply
+  local values = call("MGET", unpack(KEYS, taken + 1, taken + keys))
+  for index = 1, keys do
+    local value = values[index]
+    local after, rest
+    if value then
+      reply[told + index] = value
+      local one, two = tonumber(value), 0
+      if not one then
+        local gap = find(value, " ", 1, true)
+        if gap then
+          one, two = tonumber(sub(value, 1, gap - 1)), tonumber(sub(value, gap + 1))
+        end
+      end
+      if isWhole(one) and isWhole(two) then
+        after, rest = single(one, two, now, only)
+      end
+      if after then
+        local text = rest > 0 and format("%d %d", after, rest) or format("%d", after)
+        call("SET", KEYS[taken + index], text, "PX", format("%d", (after - now) / 1000 + tail))
+      elseif after == nil then
+        odd = odd or {}
+        odd[#odd + 1] = { place = told + index, key = KEYS[taken + index], value = value, policy = only }
+      end
+    else
+      -- all new keys are written alike
+      if not newValue then
+        after, rest = single(0, 0, now, only)
+        newValue = rest > 0 and format("%d %d", after, rest) or format("%d", after)
+        newExpiry = format("%d", (after - now) / 1000 + tail)
+      end
+      -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
+      reply[told + index] = not call("SET", KEYS[taken + index], newValue, "PX", newExpiry, "NX") and foreign
+    end
+  end
+  taken = taken + keys
+end
+if verb == "consume" and arguments == #ARGV and not odd then
+  return reply
+end
+
+local loaded = {}
+local function prepare(policy)
+  local name = policy[#policy]
+  loaded[name] = loaded[name] or newAlgorithm(name)
+  policy.algorithm = loaded[name]
+  policy.margin = marginOf(policy)
 end
 
 local function limiter()
   local policies = cjson.decode(read())
   for index = 1, #policies do
-    local policy = policies[index]
-    policy.algorithm = algorithm(policy[#policy])
-    policy.margin = isGiven and 3600000 or policy[#policy - 1]
+    prepare(policies[index])
   end
   return policies
 end
-
-local call, tonumber = redis.call, tonumber
-local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub
 
 -- For how long a row is kept, in ms, as text: Redis writes numbers out more slowly, and would round this one. State
 -- outlives what it says by the policy's margin: so a clock that steps back does not find it gone, and a key that is
@@ -71,12 +137,6 @@ local format, match, gmatch, find, sub = string.format, string.match, string.gma
 -- server's own clock will expire it.
 local function lifetime(resetAt, policy)
   return format("%d", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + policy.margin)
-end
-
-local largest = 9007199254740991
-
-local function isWhole(value)
-  return value and value >= 0 and value <= largest and value % 1 == 0
 end
 
 -- What a row says in text: its columns, without the zeros at the end. Most have one or two. Returns the text, or false
@@ -164,9 +224,6 @@ local function report(state, policy, granted, start, moment)
   local reset = math.max(0, program.resetAt(state, policy) - moment)
   return granted, wait, program.remaining(state, moment, policy), reset
 end
-
-local reply = { now }
-local verb = ARGV[1]
 
 -- So many keys, whose rows are those after `first`. Returns where they end, and what the server cannot do at present,
 -- which it can do for no key. A function of its own, so that the common call does without those inside it.
@@ -262,73 +319,49 @@ local function consumeEach(first, policies, plain, keys)
   return at
 end
 
--- the numbers of a row of two columns; nothing of any other
-local function twoColumns(value)
-  local gap = find(value, " ", 1, true)
-  local two = gap and tonumber(sub(value, gap + 1))
-  if isWhole(two) then
-    return tonumber(sub(value, 1, gap - 1)), two
+if odd then
+  for _, each in ipairs(odd) do
+    local policy = each.policy
+    prepare(policy)
+    local row = newRow(each.key, each.value)
+    reply[each.place] = row.was
+    if policy.algorithm.step(row, now, now, now, 1, policy) <= now or row.changed then
+      save(row, policy)
+    end
   end
 end
 
-local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
-
 if verb == "consume" then
-  local at = 0
   while arguments < #ARGV do
-    local policies = limiter()
-    local count = #policies
+    local policies, keys = limiter(), number()
     local only = policies[1]
-    local keys = number()
-    local plain = keys < 0
     local program = only.algorithm
-    if plain and count == 1 and not program.open then
-      -- the common call: one policy, one row each, a cost of 1; all new keys are written alike
-      local step, resetAt, single, tail = program.step, program.resetAt, program.single, only.margin + 2
+    if keys < 0 and not policies[2] and not program.open then
+      -- the common call of the other algorithms
       local row = {}
       local newValue, newExpiry
       local told = #reply
-      local values = call("MGET", unpack(KEYS, at + 1, at - keys))
+      local values = call("MGET", unpack(KEYS, taken + 1, taken - keys))
       for index = 1, -keys do
         local value = values[index]
+        reply[told + index] = fill(row, value)
+        row.changed = false
         if value then
-          local after, rest
-          if single then
-            local one, two = tonumber(value), 0
-            if not one then
-              one, two = twoColumns(value)
-            end
-            if one and one >= 0 and one <= largest and one % 1 == 0 then
-              after, rest = single(one, two, now, only)
-            end
-          end
-          if after then
-            reply[told + index] = value
-            local text = rest > 0 and format("%d %d", after, rest) or format("%d", after)
-            call("SET", KEYS[at + index], text, "PX", format("%d", (after - now) / 1000 + tail))
-          elseif after == false then
-            reply[told + index] = value
-          else
-            reply[told + index] = fill(row, value)
-            row.changed = false
-            if step(row, now, now, now, 1, only) <= now or row.changed then
-              call("SET", KEYS[at + index], textOf(row), "PX", lifetime(resetAt(row, only), only))
-            end
+          if program.step(row, now, now, now, 1, only) <= now or row.changed then
+            call("SET", KEYS[taken + index], textOf(row), "PX", lifetime(program.resetAt(row, only), only))
           end
         else
           if not newValue then
-            fill(row, value)
-            step(row, now, now, now, 1, only)
-            newValue, newExpiry = textOf(row), lifetime(resetAt(row, only), only)
+            program.step(row, now, now, now, 1, only)
+            newValue, newExpiry = textOf(row), lifetime(program.resetAt(row, only), only)
           end
-          -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
-          reply[told + index] = not call("SET", KEYS[at + index], newValue, "PX", newExpiry, "NX") and foreign
+          reply[told + index] = not call("SET", KEYS[taken + index], newValue, "PX", newExpiry, "NX") and foreign
         end
       end
-      at = at - keys
+      taken = taken - keys
     else
       local failed
-      at, failed = consumeEach(at, policies, plain, math.abs(keys))
+      taken, failed = consumeEach(taken, policies, keys < 0, math.abs(keys))
       if failed then
         return redis.error_reply(failed)
       end

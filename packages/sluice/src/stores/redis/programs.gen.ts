@@ -1,8 +1,28 @@
-// Written by scripts/programs.mjs from algorithms/fixed-window/fixed-window.lua, algorithms/sliding-counter/sliding-counter.lua, algorithms/sliding-window/sliding-window.lua, algorithms/token-bucket/continuous.lua, algorithms/token-bucket/interval.lua, stores/redis/driver.lua. Do not edit.
+// Written by scripts/programs.mjs from algorithms/token-bucket/single.lua, algorithms/fixed-window/fixed-window.lua, algorithms/sliding-counter/sliding-counter.lua, algorithms/sliding-window/sliding-window.lua, algorithms/token-bucket/continuous.lua, algorithms/token-bucket/interval.lua, stores/redis/driver.lua. Do not edit.
 import type { Script } from "../../core/store.js";
 
 export const limiterScript: Script = {
   text:
+    "local function newSingle(name)\n" +
+    "if name == \"token-bucket\" then\n" +
+    "return function(tat, part, now, p)\n" +
+    "if now < tat - p[5] + (part > p[6] and 1 or 0) then\n" +
+    "return nil\n" +
+    "end\n" +
+    "if tat < now then\n" +
+    "tat, part = now, 0\n" +
+    "end\n" +
+    "tat, part = tat + p[2], part + p[3]\n" +
+    "if part >= p[4] then\n" +
+    "tat, part = tat + 1, part - p[4]\n" +
+    "end\n" +
+    "if tat - p[5] + (part > p[6] and 1 or 0) > now then\n" +
+    "return false\n" +
+    "end\n" +
+    "return tat, part\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
     "local function newAlgorithm(name)\n" +
     "if name == \"fixed-window\" then\n" +
     "local OPENED, USED, SEEN, LATEST = 1, 2, 3, 4\n" +
@@ -704,22 +724,6 @@ export const limiterScript: Script = {
     "end\n" +
     "return waits and start or clock\n" +
     "end,\n" +
-    "single = function(tat, part, now, p)\n" +
-    "if now < tat - p[5] + (part > p[6] and 1 or 0) then\n" +
-    "return nil\n" +
-    "end\n" +
-    "if tat < now then\n" +
-    "tat, part = now, 0\n" +
-    "end\n" +
-    "tat, part = tat + p[2], part + p[3]\n" +
-    "if part >= p[4] then\n" +
-    "tat, part = tat + 1, part - p[4]\n" +
-    "end\n" +
-    "if tat - p[5] + (part > p[6] and 1 or 0) > now then\n" +
-    "return false\n" +
-    "end\n" +
-    "return tat, part\n" +
-    "end,\n" +
     "amend = function(row, clock, stamp, delta, p)\n" +
     "local now = heal(row, clock, p)\n" +
     "if delta > 0 then\n" +
@@ -878,6 +882,9 @@ export const limiterScript: Script = {
     "}\n" +
     "end\n" +
     "end\n" +
+    "local call, tonumber = redis.call, tonumber\n" +
+    "local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub\n" +
+    "local largest = 9007199254740991\n" +
     "local arguments = 2\n" +
     "local function read()\n" +
     "arguments = arguments + 1\n" +
@@ -887,38 +894,88 @@ export const limiterScript: Script = {
     "arguments = arguments + 1\n" +
     "return tonumber(ARGV[arguments])\n" +
     "end\n" +
-    "local loaded = {}\n" +
-    "local function algorithm(name)\n" +
-    "local found = loaded[name]\n" +
-    "if not found then\n" +
-    "found = newAlgorithm(name)\n" +
-    "loaded[name] = found\n" +
-    "end\n" +
-    "return found\n" +
-    "end\n" +
     "local now = tonumber(ARGV[2])\n" +
     "local isGiven = now ~= 0\n" +
     "if not isGiven then\n" +
-    "local time = redis.call(\"TIME\")\n" +
+    "local time = call(\"TIME\")\n" +
     "now = time[1] * 1000000 + time[2]\n" +
+    "end\n" +
+    "local function marginOf(policy)\n" +
+    "return isGiven and 3600000 or policy[#policy - 1]\n" +
+    "end\n" +
+    "local function isWhole(value)\n" +
+    "return value and value >= 0 and value <= largest and value % 1 == 0\n" +
+    "end\n" +
+    "local verb = ARGV[1]\n" +
+    "local reply = { now }\n" +
+    "local taken = 0\n" +
+    "local odd\n" +
+    "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
+    "while verb == \"consume\" and arguments < #ARGV do\n" +
+    "local before = arguments\n" +
+    "local policies, keys = cjson.decode(read()), -number()\n" +
+    "local only = policies[1]\n" +
+    "local single = keys > 0 and not policies[2] and newSingle(only[#only])\n" +
+    "if not single then\n" +
+    "arguments = before\n" +
+    "break\n" +
+    "end\n" +
+    "local tail = marginOf(only) + 2\n" +
+    "local newValue, newExpiry\n" +
+    "local told = #reply\n" +
+    "local values = call(\"MGET\", unpack(KEYS, taken + 1, taken + keys))\n" +
+    "for index = 1, keys do\n" +
+    "local value = values[index]\n" +
+    "local after, rest\n" +
+    "if value then\n" +
+    "reply[told + index] = value\n" +
+    "local one, two = tonumber(value), 0\n" +
+    "if not one then\n" +
+    "local gap = find(value, \" \", 1, true)\n" +
+    "if gap then\n" +
+    "one, two = tonumber(sub(value, 1, gap - 1)), tonumber(sub(value, gap + 1))\n" +
+    "end\n" +
+    "end\n" +
+    "if isWhole(one) and isWhole(two) then\n" +
+    "after, rest = single(one, two, now, only)\n" +
+    "end\n" +
+    "if after then\n" +
+    "local text = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
+    "call(\"SET\", KEYS[taken + index], text, \"PX\", format(\"%d\", (after - now) / 1000 + tail))\n" +
+    "elseif after == nil then\n" +
+    "odd = odd or {}\n" +
+    "odd[#odd + 1] = { place = told + index, key = KEYS[taken + index], value = value, policy = only }\n" +
+    "end\n" +
+    "else\n" +
+    "if not newValue then\n" +
+    "after, rest = single(0, 0, now, only)\n" +
+    "newValue = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
+    "newExpiry = format(\"%d\", (after - now) / 1000 + tail)\n" +
+    "end\n" +
+    "reply[told + index] = not call(\"SET\", KEYS[taken + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
+    "end\n" +
+    "end\n" +
+    "taken = taken + keys\n" +
+    "end\n" +
+    "if verb == \"consume\" and arguments == #ARGV and not odd then\n" +
+    "return reply\n" +
+    "end\n" +
+    "local loaded = {}\n" +
+    "local function prepare(policy)\n" +
+    "local name = policy[#policy]\n" +
+    "loaded[name] = loaded[name] or newAlgorithm(name)\n" +
+    "policy.algorithm = loaded[name]\n" +
+    "policy.margin = marginOf(policy)\n" +
     "end\n" +
     "local function limiter()\n" +
     "local policies = cjson.decode(read())\n" +
     "for index = 1, #policies do\n" +
-    "local policy = policies[index]\n" +
-    "policy.algorithm = algorithm(policy[#policy])\n" +
-    "policy.margin = isGiven and 3600000 or policy[#policy - 1]\n" +
+    "prepare(policies[index])\n" +
     "end\n" +
     "return policies\n" +
     "end\n" +
-    "local call, tonumber = redis.call, tonumber\n" +
-    "local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub\n" +
     "local function lifetime(resetAt, policy)\n" +
     "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + policy.margin)\n" +
-    "end\n" +
-    "local largest = 9007199254740991\n" +
-    "local function isWhole(value)\n" +
-    "return value and value >= 0 and value <= largest and value % 1 == 0\n" +
     "end\n" +
     "local function fill(row, value)\n" +
     "local one = tonumber(value)\n" +
@@ -994,8 +1051,6 @@ export const limiterScript: Script = {
     "local reset = math.max(0, program.resetAt(state, policy) - moment)\n" +
     "return granted, wait, program.remaining(state, moment, policy), reset\n" +
     "end\n" +
-    "local reply = { now }\n" +
-    "local verb = ARGV[1]\n" +
     "local function consumeEach(first, policies, plain, keys)\n" +
     "local function consume(states, asked, cost)\n" +
     "local granted = asked\n" +
@@ -1079,68 +1134,47 @@ export const limiterScript: Script = {
     "end\n" +
     "return at\n" +
     "end\n" +
-    "local function twoColumns(value)\n" +
-    "local gap = find(value, \" \", 1, true)\n" +
-    "local two = gap and tonumber(sub(value, gap + 1))\n" +
-    "if isWhole(two) then\n" +
-    "return tonumber(sub(value, 1, gap - 1)), two\n" +
+    "if odd then\n" +
+    "for _, each in ipairs(odd) do\n" +
+    "local policy = each.policy\n" +
+    "prepare(policy)\n" +
+    "local row = newRow(each.key, each.value)\n" +
+    "reply[each.place] = row.was\n" +
+    "if policy.algorithm.step(row, now, now, now, 1, policy) <= now or row.changed then\n" +
+    "save(row, policy)\n" +
     "end\n" +
     "end\n" +
-    "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
+    "end\n" +
     "if verb == \"consume\" then\n" +
-    "local at = 0\n" +
     "while arguments < #ARGV do\n" +
-    "local policies = limiter()\n" +
-    "local count = #policies\n" +
+    "local policies, keys = limiter(), number()\n" +
     "local only = policies[1]\n" +
-    "local keys = number()\n" +
-    "local plain = keys < 0\n" +
     "local program = only.algorithm\n" +
-    "if plain and count == 1 and not program.open then\n" +
-    "local step, resetAt, single, tail = program.step, program.resetAt, program.single, only.margin + 2\n" +
+    "if keys < 0 and not policies[2] and not program.open then\n" +
     "local row = {}\n" +
     "local newValue, newExpiry\n" +
     "local told = #reply\n" +
-    "local values = call(\"MGET\", unpack(KEYS, at + 1, at - keys))\n" +
+    "local values = call(\"MGET\", unpack(KEYS, taken + 1, taken - keys))\n" +
     "for index = 1, -keys do\n" +
     "local value = values[index]\n" +
-    "if value then\n" +
-    "local after, rest\n" +
-    "if single then\n" +
-    "local one, two = tonumber(value), 0\n" +
-    "if not one then\n" +
-    "one, two = twoColumns(value)\n" +
-    "end\n" +
-    "if one and one >= 0 and one <= largest and one % 1 == 0 then\n" +
-    "after, rest = single(one, two, now, only)\n" +
-    "end\n" +
-    "end\n" +
-    "if after then\n" +
-    "reply[told + index] = value\n" +
-    "local text = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
-    "call(\"SET\", KEYS[at + index], text, \"PX\", format(\"%d\", (after - now) / 1000 + tail))\n" +
-    "elseif after == false then\n" +
-    "reply[told + index] = value\n" +
-    "else\n" +
     "reply[told + index] = fill(row, value)\n" +
     "row.changed = false\n" +
-    "if step(row, now, now, now, 1, only) <= now or row.changed then\n" +
-    "call(\"SET\", KEYS[at + index], textOf(row), \"PX\", lifetime(resetAt(row, only), only))\n" +
-    "end\n" +
+    "if value then\n" +
+    "if program.step(row, now, now, now, 1, only) <= now or row.changed then\n" +
+    "call(\"SET\", KEYS[taken + index], textOf(row), \"PX\", lifetime(program.resetAt(row, only), only))\n" +
     "end\n" +
     "else\n" +
     "if not newValue then\n" +
-    "fill(row, value)\n" +
-    "step(row, now, now, now, 1, only)\n" +
-    "newValue, newExpiry = textOf(row), lifetime(resetAt(row, only), only)\n" +
+    "program.step(row, now, now, now, 1, only)\n" +
+    "newValue, newExpiry = textOf(row), lifetime(program.resetAt(row, only), only)\n" +
     "end\n" +
-    "reply[told + index] = not call(\"SET\", KEYS[at + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
+    "reply[told + index] = not call(\"SET\", KEYS[taken + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
     "end\n" +
     "end\n" +
-    "at = at - keys\n" +
+    "taken = taken - keys\n" +
     "else\n" +
     "local failed\n" +
-    "at, failed = consumeEach(at, policies, plain, math.abs(keys))\n" +
+    "taken, failed = consumeEach(taken, policies, keys < 0, math.abs(keys))\n" +
     "if failed then\n" +
     "return redis.error_reply(failed)\n" +
     "end\n" +
@@ -1454,5 +1488,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "06cfabf05ded080cc382f57cde0c1f139f3e2b4b",
+  sha: "fe19c07e939ec7b6fcf52da6e63db846a110fbe6",
 };
