@@ -1,16 +1,19 @@
+/** Which folder's mutants: `npm run mutation` runs both, one after the other. */
+const folder = process.env.MUTATE;
+
 export default {
   testRunner: "vitest",
   vitest: { configFile: "vitest.stryker.config.ts" },
-  mutate: ["packages/sluice/src/{algorithms,core}/**/*.ts", "!packages/sluice/src/**/*.test.ts"],
+  mutate: [`packages/sluice/src/${folder}/**/*.ts`, "!packages/sluice/src/**/*.test.ts"],
   // TypeScript 7 has no compiler API: keep Stryker from opening tsconfig.json with it.
   tsconfigFile: "none.json",
   disableTypeChecks: false,
   ignorePatterns: [".cache", "dist", "coverage", "reports", "bench"],
   coverageAnalysis: "perTest",
   incremental: true,
-  incrementalFile: "reports/stryker-incremental.json",
-  htmlReporter: { fileName: "reports/mutation.html" },
-  jsonReporter: { fileName: "reports/mutation.json" },
+  incrementalFile: `reports/mutation-${folder}-incremental.json`,
+  htmlReporter: { fileName: `reports/mutation-${folder}.html` },
+  jsonReporter: { fileName: `reports/mutation-${folder}.json` },
   reporters: ["clear-text", "progress", "html", "json"],
   concurrency: 2,
   thresholds: { high: 95, low: 85, break: 80 },

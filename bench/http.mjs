@@ -2,23 +2,23 @@
 // What a limiter costs an HTTP service: each framework bare, with sluice, and with its usual limiter, in the same
 // interleaved rounds. Ratios are paired: each round's figure against the bare server of the same round. Needs a build.
 //
-//   node bench/http.mjs [--only express,fastify,hono,node,koa,redis] [--rounds 7] [--seconds 3] [--quick] [--write]
+//   node bench/http.mjs [--only express,fastify,hono,node,koa,redis] [--rounds 40] [--requests 8000] [--quick] [--write]
 import { parseArgs } from "node:util";
 import { startServer } from "../scripts/servers.mjs";
-import { interleave, measure, median, short, spread, table, tellSections } from "./harness.mjs";
+import { measure, median, short, spread, table, tellSections } from "./harness.mjs";
 import { usualNames } from "./http/variants.mjs";
 
 const { values: given } = parseArgs({
   options: {
     only: { type: "string" },
     rounds: { type: "string" },
-    seconds: { type: "string" },
+    requests: { type: "string" },
     quick: { type: "boolean", default: false },
     write: { type: "boolean", default: false },
   },
 });
-const rounds = Number(given.rounds ?? (given.quick ? 1 : 7));
-const seconds = Number(given.seconds ?? (given.quick ? 1 : 3));
+const rounds = Number(given.rounds ?? (given.quick ? 4 : 40));
+const requests = Number(given.requests ?? 8000);
 const child = new URL("./http/child.mjs", import.meta.url).pathname;
 
 /** What is compared, and how it is called. */
@@ -58,9 +58,16 @@ function compared(framework, figures) {
 
 async function compareOn(name, extra = {}) {
   const names = variants[name].filter((variant) => extra.redisUrl === undefined || !variant.includes("all headers"));
-  const task = (variant) => ({ framework: name, variant, connections: 50, seconds, ...extra });
-  process.stderr.write(`${name} `);
-  return compared(name, await interleave(names, rounds, (variant) => measure(child, task(variant))));
+  process.stderr.write(`${name}\n`);
+  const figures = await measure(child, {
+    framework: name,
+    variants: names,
+    rounds,
+    connections: 50,
+    requests,
+    ...extra,
+  });
+  return compared(name, new Map(Object.entries(figures)));
 }
 
 const sections = {
@@ -82,4 +89,4 @@ const sections = {
   },
 };
 
-await tellSections("http", sections, given, `${rounds} rounds of ${seconds} s`);
+await tellSections("http", sections, given, `${rounds} rounds of ${requests} requests`);
