@@ -16,6 +16,7 @@ export default {
   jsonReporter: { fileName: `reports/mutation-${folder}.json` },
   reporters: ["clear-text", "progress", "html", "json"],
   concurrency: 2,
-  thresholds: { high: 95, low: 85, break: 80 },
+  // the algorithms are at 92 %; most who are left change what no caller can see (`<` for `<=` where both sides agree)
+  thresholds: { high: 95, low: 85, break: folder === "algorithms" ? 90 : 80 },
   tempDirName: ".stryker-tmp",
 };

@@ -1,6 +1,10 @@
 #!/usr/bin/env node
 // The memory store against its peers: `npm run bench:memory -- [--quick] [--rounds 5] [--only hot,spread] [--write]
 // [--also path/to/another/build/index.js]`. Each figure is one fresh process; see README.md for the method.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { interleave, measure, median, spread, table, tellSections } from "./harness.mjs";
 import { peerNames, policyNames } from "./memory/libraries.mjs";
@@ -112,6 +116,40 @@ const sections = {
     return `### Exact sliding window: bytes per logged call, beyond the key\n\n${table(["calls per key", ...ours], rows)}`;
   },
 
+  /** The whole command on a file of its own, held to one core where the system can. */
+  async simulate() {
+    const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
+    const file = join(folder, "access.log");
+    const lines = given.quick ? 200_000 : 2_000_000;
+    const two = (value) => String(value).padStart(2, "0");
+    let text = "";
+    for (let line = 0; line < lines; line++) {
+      const second = Math.floor(line / 20);
+      const client = Math.imul(line, 2654435761) >>> 16;
+      const at = `${two(1 + (Math.floor(second / 86_400) % 28))}/Jan/2026:${two(Math.floor(second / 3600) % 24)}:${two(Math.floor(second / 60) % 60)}:${two(second % 60)} +0000`;
+      text += `10.${client % 4}.${(client >> 4) % 256}.${(client >> 8) % 256} - - [${at}] "GET /item/${line % 977} HTTP/1.1" 200 ${line % 5000}\n`;
+    }
+    writeFileSync(file, text);
+    const command = new URL("../packages/cli/bin/sluice.js", import.meta.url).pathname;
+    const hasTaskset = process.platform === "linux";
+    const replay = (policies) => {
+      const options = policies.flatMap((policy) => ["--policy", policy]);
+      const words = [command, "simulate", file, ...options, "--json"];
+      const [program, args] = hasTaskset
+        ? ["taskset", ["-c", "0", process.execPath, ...words]]
+        : [process.execPath, words];
+      const from = performance.now();
+      execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] });
+      return lines / ((performance.now() - from) / 1000);
+    };
+    const rows = [];
+    for (const policies of [["token-bucket:100/1m"], ["token-bucket:100/1m", "sliding-window:100/1m"]]) {
+      rows.push([policies.join(" and "), spread(Array.from({ length: rounds }, () => replay(policies)))]);
+    }
+    const size = Math.round(statSync(file).size / 2 ** 20);
+    rmSync(folder, { recursive: true });
+    return `### \`sluice simulate\`, ${lines.toLocaleString("en")} lines of the common log format (${size} MiB), the whole command on one core\n\n${table(["policies", "requests/s"], rows)}`;
+  },
   async algorithms() {
     const rows = [];
     for (const policy of policyNames) {
