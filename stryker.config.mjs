@@ -16,7 +16,7 @@ export default {
   jsonReporter: { fileName: `reports/mutation-${folder}.json` },
   reporters: ["clear-text", "progress", "html", "json"],
   concurrency: 2,
-  // the algorithms are at 92 %; most who are left change what no caller can see (`<` for `<=` where both sides agree)
+  // the algorithms are at 92 %; the core has not been measured as a whole
   thresholds: { high: 95, low: 85, break: folder === "algorithms" ? 90 : 80 },
   tempDirName: ".stryker-tmp",
 };

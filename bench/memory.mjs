@@ -116,7 +116,7 @@ const sections = {
     return `### Exact sliding window: bytes per logged call, beyond the key\n\n${table(["calls per key", ...ours], rows)}`;
   },
 
-  /** The whole command on a file of its own, held to one core where the system can. */
+  /** The whole command on a file of its own; on Linux it is held to one core. */
   async simulate() {
     const folder = mkdtempSync(join(tmpdir(), "sluice-bench-"));
     const file = join(folder, "access.log");
@@ -131,11 +131,11 @@ const sections = {
     }
     writeFileSync(file, text);
     const command = new URL("../packages/cli/bin/sluice.js", import.meta.url).pathname;
-    const hasTaskset = process.platform === "linux";
+    const isLinux = process.platform === "linux";
     const replay = (policies) => {
       const options = policies.flatMap((policy) => ["--policy", policy]);
       const words = [command, "simulate", file, ...options, "--json"];
-      const [program, args] = hasTaskset
+      const [program, args] = isLinux
         ? ["taskset", ["-c", "0", process.execPath, ...words]]
         : [process.execPath, words];
       const from = performance.now();
@@ -150,6 +150,7 @@ const sections = {
     rmSync(folder, { recursive: true });
     return `### \`sluice simulate\`, ${lines.toLocaleString("en")} lines of the common log format (${size} MiB), the whole command on one core\n\n${table(["policies", "requests/s"], rows)}`;
   },
+
   async algorithms() {
     const rows = [];
     for (const policy of policyNames) {
