@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // What a limiter costs an HTTP service: each framework bare, with sluice, and with its usual limiter, in the same
-// interleaved rounds. Ratios are paired: each round's figure against the bare server of the same round. Needs a build.
+// interleaved rounds. Ratios are paired: each round's figure against the bare server of the same round. Needs a build, and
+// wrk.
 //
-//   node bench/http.mjs [--only express,fastify,hono,node,koa,redis] [--rounds 40] [--requests 8000] [--quick] [--write]
+//   node bench/http.mjs [--only express,fastify,hono,node,koa,redis] [--rounds 30] [--starts 6] [--seconds 1] [--quick] [--write]
 import { parseArgs } from "node:util";
 import { startServer } from "../scripts/servers.mjs";
 import { measure, median, short, spread, table, tellSections } from "./harness.mjs";
@@ -12,13 +13,15 @@ const { values: given } = parseArgs({
   options: {
     only: { type: "string" },
     rounds: { type: "string" },
-    requests: { type: "string" },
+    starts: { type: "string" },
+    seconds: { type: "string" },
     quick: { type: "boolean", default: false },
     write: { type: "boolean", default: false },
   },
 });
-const rounds = Number(given.rounds ?? (given.quick ? 4 : 40));
-const requests = Number(given.requests ?? 8000);
+const rounds = Number(given.rounds ?? (given.quick ? 4 : 30));
+const starts = Number(given.starts ?? (given.quick ? 1 : 6));
+const seconds = Number(given.seconds ?? 1);
 const child = new URL("./http/child.mjs", import.meta.url).pathname;
 
 /** What is compared, and how it is called. */
@@ -49,7 +52,7 @@ function compared(framework, figures) {
       usual,
       short(median(own.map(({ cpu }) => cpu))),
       median(added).toFixed(1),
-      `${median(own.map(({ p50 }) => p50))} / ${median(own.map(({ p99 }) => p99))}`,
+      `${median(own.map(({ p50 }) => p50)).toFixed(1)} / ${median(own.map(({ p99 }) => p99)).toFixed(1)}`,
     ];
   });
   const head = ["server", "requests/s", "× bare", "× usual", "CPU µs/request", "added µs", "p50 / p99, ms"];
@@ -63,8 +66,9 @@ async function compareOn(name, extra = {}) {
     framework: name,
     variants: names,
     rounds,
+    starts,
     connections: 50,
-    requests,
+    seconds,
     ...extra,
   });
   return compared(name, new Map(Object.entries(figures)));
@@ -89,4 +93,4 @@ const sections = {
   },
 };
 
-await tellSections("http", sections, given, `${rounds} rounds of ${requests} requests`);
+await tellSections("http", sections, given, `${rounds} rounds of ${seconds} s, the servers started ${starts} times`);

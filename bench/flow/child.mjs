@@ -1,6 +1,8 @@
 // One scenario of one library in a process of its own; prints one line of JSON. A library is loaded only where it is
 // measured: bottleneck beside ioredis makes every promise of the process several times slower.
+
 import { rateLimiter, semaphore, serialLimiter, tokenBucket } from "../../packages/sluice/dist/index.js";
+import { median } from "../harness.mjs";
 
 const { scenario, library, url, quick } = JSON.parse(process.argv[2]);
 const sleep = (time) => new Promise((resolve) => setTimeout(resolve, time));
@@ -53,15 +55,6 @@ function occupy(gate) {
     );
     held.catch(reject);
   });
-}
-
-async function medianOf(times, once) {
-  const figures = [];
-  for (let round = 0; round < times; round++) {
-    await sleep(2);
-    figures.push(await once());
-  }
-  return figures.toSorted((one, other) => one - other)[times >> 1];
 }
 
 /** One at a time, without a bound on the rate. */
@@ -198,26 +191,26 @@ const scenarios = {
   async handover() {
     const times = quick ? 200 : 1000;
     const client = await connect();
-    const roundTrip = await medianOf(times, async () => {
-      const start = performance.now();
-      await client.eval("return 1", 0);
-      return performance.now() - start;
-    });
     const [one, other] = await Promise.all([shared[library](1), shared[library](1)]);
-    const handover = await medianOf(times, async () => {
+    // both by turns, and after the same rest: a machine that has slept answers later
+    const roundTrips = [];
+    const handovers = [];
+    for (let run = 0; run < times; run++) {
+      await sleep(3);
+      const asked = performance.now();
+      await client.eval("return 1", 0);
+      roundTrips.push(performance.now() - asked);
       const release = await occupy(one);
-      let start;
-      let time;
+      let released;
       const next = other.hold(async () => {
-        time = performance.now() - start;
+        handovers.push(performance.now() - released);
       });
       await sleep(3);
-      start = performance.now();
+      released = performance.now();
       await Promise.all([release(), next]);
-      return time;
-    });
+    }
     await Promise.all([one.close(), other.close()]);
-    return { handover, roundTrip };
+    return { handover: median(handovers), roundTrip: median(roundTrips) };
   },
 };
 

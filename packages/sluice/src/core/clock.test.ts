@@ -1,8 +1,43 @@
 import { Worker } from "node:worker_threads";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { preciseClock, turnClock } from "./clock.js";
 
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllGlobals();
+});
+
+/** How often the platform's clock was read for so many questions in one turn. */
+function readings(questions: number): number {
+  const clock = turnClock();
+  const read = vi.spyOn(preciseClock, "now");
+  for (let question = 0; question < questions; question++) clock.now();
+  return read.mock.calls.length;
+}
+
 describe("the clock of a turn", () => {
+  it("is read once for up to 64 further questions", () => {
+    expect(readings(65)).toBe(1);
+    vi.restoreAllMocks();
+    expect(readings(66)).toBe(2);
+    vi.restoreAllMocks();
+    expect(readings(650)).toBe(10);
+  });
+
+  it("is read each time where nothing tells when a turn ends", () => {
+    vi.stubGlobal("setImmediate", undefined);
+    expect(readings(10)).toBe(10);
+  });
+
+  it("is read anew in the next turn", async () => {
+    const clock = turnClock();
+    const read = vi.spyOn(preciseClock, "now");
+    clock.now();
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.now();
+    expect(read).toHaveBeenCalledTimes(2);
+  });
+
   it("is the epoch's, and never goes back", () => {
     const clock = turnClock();
     let last = clock.now();

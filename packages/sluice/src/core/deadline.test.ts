@@ -100,6 +100,42 @@ describe("afterDeadline", () => {
     }
   });
 
+  it("keeps the process alive only while it is told to, where a timer can", () => {
+    const [ref, unref] = [vi.fn<() => void>(), vi.fn<() => void>()];
+    vi.stubGlobal("setTimeout", () => ({ ref, unref }));
+    const timer = afterDeadline(50, () => {});
+    timer.hold(false);
+    expect([ref.mock.calls.length, unref.mock.calls.length]).toEqual([0, 1]);
+    timer.hold(true);
+    expect([ref.mock.calls.length, unref.mock.calls.length]).toEqual([1, 1]);
+    // a timer of browsers is a number
+    vi.stubGlobal("setTimeout", () => 7);
+    const plain = afterDeadline(50, () => {});
+    plain.hold(true);
+    plain.hold(false);
+    vi.unstubAllGlobals();
+  });
+
+  it("takes two timers for the two turns where there is no setImmediate", () => {
+    const expire = vi.fn<() => void>();
+    const { setImmediate } = globalThis;
+    vi.stubGlobal("setImmediate", undefined);
+    afterDeadline(50, expire);
+    for (const called of [0, 0, 1]) {
+      vi.advanceTimersToNextTimer();
+      expect(expire).toHaveBeenCalledTimes(called);
+    }
+    vi.stubGlobal("setImmediate", setImmediate);
+    vi.unstubAllGlobals();
+  });
+
+  it("takes no timers for them where there is", () => {
+    const set = vi.spyOn(globalThis, "setTimeout");
+    afterDeadline(50, () => {});
+    vi.advanceTimersByTime(100);
+    expect(set).toHaveBeenCalledTimes(1);
+  });
+
   it("waits no longer than a timer can, and keeps the process alive only while it is told to", () => {
     const expire = vi.fn<(reached: number) => void>();
     const timer = afterDeadline(Number.POSITIVE_INFINITY, expire);

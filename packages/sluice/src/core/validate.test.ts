@@ -14,6 +14,7 @@ import {
   type WaitOptions,
 } from "../index.js";
 import { manualClock } from "../testing/manual-clock.js";
+import { checkSignal, costOf, countOrInfinity } from "./validate.js";
 
 /** What a wrong argument has to come to: the kind, the code, and a sentence that names what was expected and what came. */
 function mistake(kind: typeof TypeError | typeof RangeError, code: string, came: string | RegExp) {
@@ -334,5 +335,34 @@ describe("calls", () => {
       /got 0\.$/,
     )(await failing(() => limiter.wrap({ key: "key", cost: () => 0 })(() => {})()));
     rangeOf("ERR_INVALID_DURATION", /got -1\.$/)(() => limiter.wrap({ key: "key", maxWait: -1 }));
+  });
+});
+
+describe("what other parts check", () => {
+  it("is a count, or no bound at all", () => {
+    expect(countOrInfinity(Number.POSITIVE_INFINITY, "maxQueue", 0)).toBe(Number.POSITIVE_INFINITY);
+    expect(countOrInfinity(0, "maxQueue", 0)).toBe(0);
+    rangeOf(
+      "ERR_INVALID_LIMIT",
+      /^Expected maxQueue to be .* from 1 .*got 0\.$/,
+    )(() => countOrInfinity(0, "maxQueue", 1));
+    rangeOf("ERR_INVALID_LIMIT", /got -Infinity\.$/)(() => countOrInfinity(Number.NEGATIVE_INFINITY, "maxQueue", 0));
+  });
+
+  it("is a cost, by its name", () => {
+    expect([costOf(undefined), costOf({}), costOf({ cost: undefined }), costOf({ cost: 7 })]).toEqual([1, 1, 1, 7]);
+    rangeOf("ERR_INVALID_COST", /^Expected cost to be/)(() => costOf({ cost: 0 }));
+    for (const wrong of [5, "5", null]) typeOf("ERR_INVALID_ARGUMENT", /options/)(() => costOf(wrong as never));
+  });
+
+  it("is a signal, or what behaves like one", () => {
+    checkSignal(undefined);
+    checkSignal(new AbortController().signal);
+    checkSignal({ aborted: false, addEventListener: () => {} });
+    const wrong = [null, "abort", { aborted: false }, { addEventListener: () => {} }];
+    for (const each of wrong)
+      typeOf("ERR_INVALID_ARGUMENT", /^Expected signal to be an AbortSignal/)(() => checkSignal(each));
+    const callable = Object.assign(() => {}, { aborted: false, addEventListener: () => {} });
+    typeOf("ERR_INVALID_ARGUMENT", /got a function\.$/)(() => checkSignal(callable));
   });
 });

@@ -38,6 +38,9 @@ export class Batcher {
   #flushing = false;
   /** Calls that were sent and are neither answered nor given up. */
   #underWay = 0;
+  /** Rows of the replies that were heard lately, and the replies that are still to be heard. */
+  #heard = 0;
+  readonly #unheard: Answered[] = [];
   /** Calls that somebody waits for, and the timer that serves them all; µs on the local clock. */
   readonly #watched = new Set<Call>();
   #timer: DeadlineTimer | undefined;
@@ -134,9 +137,38 @@ export class Batcher {
     this.#underWay += 1;
     const { keys, args } = call.encode(this.#now());
     this.#link.run(this.#script, keys, args, call).then(
-      (reply) => this.#settle(call, () => call.answer(checkedReply(reply, call.figures))),
+      (reply) => this.#hearInTurn({ call, reply }),
       (error: unknown) => this.#settle(call, () => call.fail(error)),
     );
+  }
+
+  /**
+   * One full call's worth of replies is heard in a turn of the event loop, so that what the callers of the first ask next
+   * is written before the others are heard. All at once, four calls were answered, asked for and written together by a
+   * client that writes at the end of a turn, and the server idled meanwhile: node-redis had 105 000 decisions a second
+   * with 250 in flight and 95 000 with 1000, as against 170 000 and 178 000; ioredis, which writes at once, is as fast.
+   */
+  #hearInTurn(answered: Answered): void {
+    const { rows } = answered.call;
+    if (this.#unheard.length > 0 || (this.#heard > 0 && this.#heard + rows > this.#max)) {
+      this.#unheard.push(answered);
+      return;
+    }
+    if (this.#underWay > 1) {
+      // the turn after the next: what is asked now is written at the end of the next
+      if (this.#heard === 0) setImmediate(() => setImmediate(this.#hearMore));
+      this.#heard += rows;
+    }
+    this.#hear(answered);
+  }
+
+  readonly #hearMore = (): void => {
+    this.#heard = 0;
+    for (const answered of this.#unheard.splice(0)) this.#hearInTurn(answered);
+  };
+
+  #hear({ call, reply }: Answered): void {
+    this.#settle(call, () => call.answer(checkedReply(reply, call.figures)));
   }
 
   #settle(call: Call, tell: () => void): void {
@@ -166,6 +198,8 @@ export class Batcher {
 
   readonly #expire = (reached: number): void => {
     this.#timerAt = Number.POSITIVE_INFINITY;
+    // what was answered in time is not late
+    for (const answered of this.#unheard.splice(0)) this.#hear(answered);
     const watched = Array.from(this.#watched);
     const late: Call[] = [];
     for (const call of watched) {
@@ -212,6 +246,12 @@ interface Lane {
   readonly waiting: Call[];
   /** Of the calls under way. */
   rows: number;
+}
+
+/** A call that the server has answered. */
+interface Answered {
+  readonly call: Call;
+  readonly reply: unknown;
 }
 
 /** Who asked: once at a cost, or for a lot, which is up to `count` calls at once. */

@@ -329,3 +329,69 @@ it("what one turn of the event loop brings travels together, in however many cal
   // the first at once, and the others in one call, or in a few if their timers ring in several turns
   expect(sent.length).toBeLessThan(8);
 });
+
+describe("answers that come all at once", () => {
+  it("are heard a call at a time, and what is asked then is under way before the next are", async () => {
+    let held = 4;
+    let release = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const log: string[] = [];
+    const { client, sent } = server(({ keys }) => {
+      log.push(`sent ${keyIn(keys[0])}`);
+      return held-- > 0 ? gate : undefined;
+    });
+    const limiter = limiterOn(client, { timeout: 10_000 });
+    const rounds = Array.from({ length: 256 }, async (_, index) => {
+      await limiter.consume(`first ${index}`);
+      log.push(`heard ${index}`);
+      await limiter.consume(`next ${index}`);
+    });
+    await new Promise(setImmediate);
+    expect(sent).toHaveLength(4);
+    release();
+    await Promise.all(rounds);
+    for (const first of [64, 128, 192]) {
+      const askedNext = log.indexOf(`sent next ${first - 64}`);
+      expect(askedNext).toBeGreaterThan(log.indexOf(`heard ${first - 1}`));
+      expect(askedNext).toBeLessThan(log.indexOf(`heard ${first}`));
+    }
+  });
+
+  it("in time are none of them late, though the process was busy until the deadline", async () => {
+    let release = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const limiter = limiterOn(server(() => gate).client, { timeout: 50 });
+    const outcomes = Array.from({ length: 256 }, (_, index) => outcomeOf(limiter.consume(`key ${index}`)));
+    await new Promise(setImmediate);
+    const until = performance.now() + 60;
+    while (performance.now() < until);
+    release();
+    expect(new Set(await Promise.all(outcomes))).toEqual(new Set(["answered"]));
+  });
+
+  it("are heard together where they are small", async () => {
+    let release = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { client, sent } = server(() => gate);
+    const limiter = limiterOn(client, { timeout: 10_000 });
+    let turn = 0;
+    const asked: Promise<number>[] = [];
+    for (let call = 0; call < 8; call++) {
+      asked.push(limiter.consume(`key ${call}`).then(() => turn));
+      await new Promise(setImmediate);
+    }
+    expect(sent).toHaveLength(8);
+    release();
+    const counting = setImmediate(() => {
+      turn += 1;
+    });
+    expect(await Promise.all(asked)).toEqual(Array.from({ length: 8 }, () => 0));
+    clearImmediate(counting);
+  });
+});
