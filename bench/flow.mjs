@@ -36,8 +36,10 @@ async function handover() {
   const figures = (await ask("handover", ["sluice"])).get("sluice");
   const rows = [
     ["release to grant, ms", spread(figures.map((figure) => figure.handover))],
-    ["an empty script, ms", spread(figures.map((figure) => figure.roundTrip))],
+    ["one round trip: a free permit is taken, ms", spread(figures.map((figure) => figure.roundTrip))],
+    ["an empty script, ms", spread(figures.map((figure) => figure.empty))],
     ["**round trips**", `**${median(figures.map((figure) => figure.handover / figure.roundTrip)).toFixed(2)}**`],
+    ["**empty scripts**", `**${median(figures.map((figure) => figure.handover / figure.empty)).toFixed(2)}**`],
   ];
   return `### Semaphore on Redis: hand-over from one connection to another\n\n${table(["sluice", "median of a run"], rows)}`;
 }

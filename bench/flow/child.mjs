@@ -187,20 +187,24 @@ const scenarios = {
     return { rate: commands / seconds };
   },
 
-  /** From `release` in one process to the permit in another, and the round trip of a script that does nothing: ms. */
+  /** From `release` on one connection to the permit on another, the round trip that takes a free permit, and that of a script that does nothing: ms. */
   async handover() {
     const times = quick ? 200 : 1000;
     const client = await connect();
     const [one, other] = await Promise.all([shared[library](1), shared[library](1)]);
-    // both by turns, and after the same rest: a machine that has slept answers later
+    // by turns, and each after the same rest: a machine that has slept answers later
+    const empties = [];
     const roundTrips = [];
     const handovers = [];
     for (let run = 0; run < times; run++) {
       await sleep(3);
       const asked = performance.now();
       await client.eval("return 1", 0);
-      roundTrips.push(performance.now() - asked);
+      empties.push(performance.now() - asked);
+      await sleep(3);
+      const free = performance.now();
       const release = await occupy(one);
+      roundTrips.push(performance.now() - free);
       let released;
       const next = other.hold(async () => {
         handovers.push(performance.now() - released);
@@ -210,7 +214,7 @@ const scenarios = {
       await Promise.all([release(), next]);
     }
     await Promise.all([one.close(), other.close()]);
-    return { handover: median(handovers), roundTrip: median(roundTrips) };
+    return { handover: median(handovers), roundTrip: median(roundTrips), empty: median(empties) };
   },
 };
 

@@ -14,6 +14,7 @@ import { SlidingCounterModel } from "../testing/reference/sliding-counter.js";
 import { SlidingWindowModel } from "../testing/reference/sliding-window.js";
 import { TokenBucketModel } from "../testing/reference/token-bucket.js";
 import type { Subject } from "../testing/subjects.js";
+import { continuous } from "./token-bucket/continuous.js";
 
 /** The conformance suite has windows of seconds and more; these have microseconds, where every edge is near every other. */
 type Small = (limit: number, window: number, rate: number) => readonly [Policy, () => Model, number];
@@ -160,6 +161,39 @@ it("buckets of billions are counted to the token, into debts of many limits", ()
   }
 });
 
+it.each([
+  [50_000_017, 3600e6],
+  [90_000_049, 86_400e6],
+  [9_999_991, 2_592_000e6],
+])("%d every %d µs: a token that lacks the smallest part of a microsecond is not there yet", (rate, per) => {
+  // all is spent at once: so much later, this is how many there are, and how much of the next
+  const refilled = (elapsed: bigint) => [
+    (elapsed * BigInt(rate)) / BigInt(per),
+    (elapsed * BigInt(rate)) % BigInt(per),
+  ];
+  const inverse = inverseOf(BigInt(rate), BigInt(per));
+  const start = 1_700_000_000_000_000;
+  const { step, look } = stepping(tokenBucket({ rate, per: per / 1000 }));
+  step(start, rate);
+  for (const part of [-1n, -2n, -3n, -500n, 0n, 1n, 2n, 500n]) {
+    const remainder = (part + BigInt(per)) % BigInt(per);
+    const elapsed = (remainder * inverse) % BigInt(per);
+    const [whole, left] = refilled(elapsed) as [bigint, bigint];
+    expect(left).toBe(remainder);
+    expect(look(start + Number(elapsed), 1).remaining).toBe(Number(whole));
+  }
+});
+
+/** The number by which `value` times it is 1 in the integers modulo `modulus`. */
+function inverseOf(value: bigint, modulus: bigint): bigint {
+  let [rest, next, factor, other] = [modulus, value % modulus, 0n, 1n];
+  while (next > 0n) {
+    const quotient = rest / next;
+    [rest, next, factor, other] = [next, rest - quotient * next, other, factor - quotient * other];
+  }
+  return ((factor % modulus) + modulus) % modulus;
+}
+
 describe("long runs do not drift", () => {
   it.each([
     [7, 1e6],
@@ -207,12 +241,13 @@ describe("long runs do not drift", () => {
       tokenBucket({ rate: 7, per: "1s", burst: 5 }),
       tokenBucket({ rate: 7, per: "1s", burst: 5, refill: "interval" }),
     ]) {
-      const { row, step, amend } = stepping(policy);
+      const { row, step, look, amend } = stepping(policy);
       const start = 1_700_000_000_000_000;
       for (let times = 0; times < 50; times++) amend(start, Number.MAX_SAFE_INTEGER);
       for (const number of row) expect(Number.isSafeInteger(number)).toBe(true);
       const { start: told, remaining } = step(start, 1);
       expect(told).toBeGreaterThan(start);
+      if (ruleOf(policy).algorithm === continuous) expect(look(start, 5).start).toBe(Number.POSITIVE_INFINITY);
       expect(remaining).toBe(0);
       amend(start, -Number.MAX_SAFE_INTEGER);
       for (const number of row) expect(Number.isSafeInteger(number)).toBe(true);

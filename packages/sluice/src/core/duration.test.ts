@@ -45,7 +45,9 @@ describe("a duration", () => {
 
   it("is exactly within its bounds", () => {
     expect(micros(maxMicros / 1000, "window")).toBe(maxMicros);
-    expect(messageOf(() => micros(maxMicros / 1000 + 1, "window"))).toMatch(/from 0\.001 ms to \d+ days, got [\d.]+\.$/);
+    expect(messageOf(() => micros(maxMicros / 1000 + 1, "window"))).toMatch(
+      /from 0\.001 ms to \d+ days, got [\d.]+\.$/,
+    );
     expect(micros(5, "lease", 5000, 7000)).toBe(5000);
     expect(micros(7, "lease", 5000, 7000)).toBe(7000);
     expect(messageOf(() => micros(4.999, "lease", 5000, 7000))).toBe(

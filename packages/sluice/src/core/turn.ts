@@ -11,11 +11,6 @@ export class Turns {
   readonly #waiting = new Set<(reason: unknown) => void>();
   readonly #owed = new Set<Promise<void>>();
 
-  /** Callers that wait. */
-  get size(): number {
-    return this.#waiting.size;
-  }
-
   /** Someone waits, and leaves when told to. */
   add(leave: (reason: unknown) => void): void {
     this.#waiting.add(leave);

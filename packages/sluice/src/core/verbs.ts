@@ -286,9 +286,11 @@ function ask(
       const own = alarms === undefined ? {} : { alarms };
       return { verdict: { ...verdict, ...own, findings, ticket }, questions: [...enforced, ...shadows], put };
     };
-    return would.some((each) => each instanceof Promise)
-      ? Promise.all(would.map(async (each) => each)).then(combine)
-      : combine(would as readonly Verdict[]);
+    if (!would.some((each) => each instanceof Promise)) return combine(would as readonly Verdict[]);
+    return Promise.all(would.map(async (each) => each)).then(combine, (error: unknown) => {
+      takeBack(verdict.ticket);
+      throw error;
+    });
   });
 }
 

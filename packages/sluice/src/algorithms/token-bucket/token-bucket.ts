@@ -41,7 +41,8 @@ export function tokenBucket(options: {
   if (refill === "interval") {
     const span = Math.ceil(burst / rate) * per;
     const mostCost = Math.min(Math.floor(maxMicros / per) * rate, 2 ** 52);
-    checkExact(span <= maxMicros && burst <= mostCost, rate, per, burst);
+    // so the span is exact too
+    checkExact(burst <= mostCost, rate, per, burst);
     const parameters: IntervalParameters = { burst, rate, per, span, mostCost };
     return policy("token-bucket", options.name, burst, span, { algorithm: interval, parameters });
   }
