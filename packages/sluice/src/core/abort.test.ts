@@ -6,14 +6,15 @@ function watchedSignal() {
   const controller = new AbortController();
   const { signal } = controller;
   const standing = new Set<unknown>();
-  const { addEventListener: add, removeEventListener: remove } = signal;
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
   vi.spyOn(signal, "addEventListener").mockImplementation((...args: Parameters<typeof add>) => {
     standing.add(args[1]);
-    add.apply(signal, args);
+    add(...args);
   });
   vi.spyOn(signal, "removeEventListener").mockImplementation((...args: Parameters<typeof remove>) => {
     if (args[0] === "abort") standing.delete(args[1]);
-    remove.apply(signal, args);
+    remove(...args);
   });
   return { controller, signal, standing };
 }
