@@ -103,6 +103,15 @@ const frameworks = {
   },
 };
 
+/** What a server imports first, as its own first lines would: the order of loading moved single processes by 5 µs a request. */
+const imports = {
+  express: ["express"],
+  fastify: ["fastify"],
+  hono: ["hono", "@hono/node-server"],
+  node: [],
+  koa: ["koa"],
+};
+
 const usual = {
   express: expressUsual,
   hono: honoUsual,
@@ -122,6 +131,7 @@ export const usualNames = { express: "express-rate-limit", fastify: "@fastify/ra
  */
 export async function start({ framework, variant, redisUrl }) {
   const listen = frameworks[framework];
+  for (const name of imports[framework]) await import(name);
   if (variant === "bare") return listen(undefined);
   if (variant.startsWith("usual")) return listen(await usual[framework]({ redisUrl, legacy: variant.includes("all") }));
   const middleware = await ours(framework, variant.includes("all") ? ["ietf", "legacy"] : ["ietf"], redisUrl);
