@@ -70,11 +70,7 @@ async function decideApart(asks: readonly Ask[], maxWait: number, spend: boolean
     }
     grants.push(grant);
   }
-  const all = together(grants);
-  const { clock, alarms } = (asks[last] as Ask).gate.driver;
-  // the charges have taken their time; a start that lay ahead stays one, though it may have come by now
-  const left = Math.max(1, (starts[last] as number) + late - clock.now());
-  return { ...all, wait: Math.min(all.wait, left), alarms };
+  return { ...together(grants), alarms: (asks[last] as Ask).gate.driver.alarms };
 }
 
 /** Several verdicts as one; `asks` says how many asks each of them answers, where that is not one. */

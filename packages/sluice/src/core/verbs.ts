@@ -266,7 +266,9 @@ function ask(
   const enforced = put.filter(({ member }) => !member.shadow);
   const shadows = put.filter(({ member }) => member.shadow);
   const end = shadows.length === 0 ? 0 : performance.now() + timeout;
-  return whenKnown(decide(enforced, maxWait, spends, keep, timeout), (verdict) => {
+  // what is charged in force comes back if a mistake in a shadow limiter ends the call
+  const keeps = keep || shadows.length > 0;
+  return whenKnown(decide(enforced, maxWait, spends, keeps, timeout), (verdict) => {
     if (shadows.length === 0) return { verdict: settled(verdict), questions: put, put };
     const left = Math.max(1, Math.ceil(end - performance.now()));
     const would = shadows.map((each) => {

@@ -152,10 +152,12 @@ class RedisDriver implements Driver {
   /** What is under way is answered, or given up at its deadline; and what those who were answered gave back. */
   async #settled(): Promise<void> {
     const { batcher, link } = this.#station;
+    await new Promise(setImmediate);
     for (let round = 0; round < 2; round++) {
-      await new Promise(setImmediate);
       batcher.finish();
       await link.settled();
+      await new Promise(setImmediate);
+      batcher.hearAll();
     }
   }
 
