@@ -16,7 +16,8 @@ export default {
   jsonReporter: { fileName: `reports/mutation-${folder}.json` },
   reporters: ["clear-text", "progress", "html", "json"],
   concurrency: 2,
-  // the algorithms are at 92 %; the core has not been measured as a whole
-  thresholds: { high: 95, low: 85, break: folder === "algorithms" ? 90 : 80 },
+  // The algorithms are at 93 %, the core at 95. Of what is left most changes nothing that can be seen: short cuts for speed,
+  // boundaries where both sides agree, options that are spread when they are undefined, timers of other runtimes.
+  thresholds: { high: 95, low: 90, break: 90 },
   tempDirName: ".stryker-tmp",
 };

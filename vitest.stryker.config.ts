@@ -10,6 +10,7 @@ const killers = {
   core: "{core/*,stores/memory/{memory,conformance}}.test.ts",
 };
 const folder = process.env["MUTATE"] as keyof typeof killers;
+if (killers[folder] === undefined) throw new Error("Say whose mutants: MUTATE=algorithms or MUTATE=core.");
 
 export default defineConfig({
   plugins: base.plugins ?? [],
