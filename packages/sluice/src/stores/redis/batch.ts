@@ -32,18 +32,21 @@ export class Batcher {
   readonly #clock: Clock;
   readonly #max: number;
   readonly #now: () => number;
-  /** What goes to each node; and the call of each slot that still takes more. */
+  /**
+   * What goes to each node; and the call of each slot that still takes more. A slot without one keeps its entry: a Map or a
+   * Set makes its table anew whenever it is emptied, and three of them took 2.6 of the 4.4 µs of a lone call.
+   */
   readonly #lanes = new Map<Breaker, Lane>();
-  readonly #open = new Map<number, Call>();
+  readonly #open = new Map<number, Call | undefined>();
   #flushing = false;
-  /** Calls that were sent and are neither answered nor given up. */
+  /** Calls that are neither answered nor given up, and those of them that were sent. */
+  #calls = 0;
   #underWay = 0;
   /** Rows of the replies that were heard in these two turns, and the replies that are heard at their end. */
   #heard = 0;
   readonly #unheard: Answered[] = [];
   #turnsAreShort = true;
-  /** Calls that somebody waits for, and the timer that serves them all; µs on the local clock. */
-  readonly #watched = new Set<Call>();
+  /** Serves all calls; µs on the local clock. */
   #timer: DeadlineTimer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
@@ -82,6 +85,7 @@ export class Batcher {
       call = new Call(slot, this.#lane(slot));
       this.#open.set(slot, call);
       call.lane.waiting.push(call);
+      this.#calls += 1;
       this.#flushSoon();
     }
     const deadline = this.#clock.now() + timeout * 1000;
@@ -124,7 +128,7 @@ export class Batcher {
     const breaker = this.#link.breaker(slot);
     let lane = this.#lanes.get(breaker);
     if (lane === undefined) {
-      lane = { breaker, waiting: [], rows: 0 };
+      lane = { breaker, waiting: [], underWay: [], rows: 0 };
       this.#lanes.set(breaker, lane);
     }
     return lane;
@@ -135,6 +139,7 @@ export class Batcher {
     call.sent = this.#clock.now();
     call.timeout = Math.max(1, Math.ceil((call.last - call.sent) / 1000));
     call.lane.rows += call.rows;
+    call.lane.underWay.push(call);
     this.#underWay += 1;
     const { keys, args } = call.encode(this.#now());
     this.#link.run(this.#script, keys, args, call).then(
@@ -195,7 +200,6 @@ export class Batcher {
    */
   #watch(call: Call, due: number): void {
     call.due = due;
-    this.#watched.add(call);
     if (due >= this.#timerAt) {
       this.#timer?.hold(true);
       return;
@@ -209,9 +213,9 @@ export class Batcher {
     this.#timerAt = Number.POSITIVE_INFINITY;
     // what was answered in time is not late
     this.hearAll();
-    const watched = Array.from(this.#watched);
+    const calls = Array.from(this.#lanes.values(), ({ waiting, underWay }) => [...underWay, ...waiting]).flat();
     const late: Call[] = [];
-    for (const call of watched) {
+    for (const call of calls) {
       const next = call.due > reached ? call.due : call.expire(reached);
       if (next !== undefined) {
         this.#watch(call, next);
@@ -220,8 +224,8 @@ export class Batcher {
       } else {
         // nobody waits for it any more: it is never sent, so that nothing of it counts
         this.#take(call);
-        this.#watched.delete(call);
         call.lane.waiting.splice(call.lane.waiting.indexOf(call), 1);
+        this.#calls -= 1;
       }
     }
     this.#link.late(late);
@@ -230,18 +234,21 @@ export class Batcher {
 
   /** Nobody joins it any more. */
   #take(call: Call): void {
-    if (this.#open.get(call.slot) === call) this.#open.delete(call.slot);
+    if (this.#open.get(call.slot) === call) this.#open.set(call.slot, undefined);
   }
 
   /** It is answered, has failed, or is given up: others may be sent in its place. */
   #done(call: Call): void {
-    this.#watched.delete(call);
-    if (this.#watched.size === 0) this.#timer?.hold(false);
     if (call.done) return;
     call.done = true;
+    const { waiting, underWay } = call.lane;
     call.lane.rows -= call.rows;
+    const last = underWay.pop() as Call;
+    if (last !== call) underWay[underWay.indexOf(call)] = last;
+    this.#calls -= 1;
     this.#underWay -= 1;
-    if (call.lane.waiting.length > 0) this.#flushSoon();
+    if (this.#calls === 0) this.#timer?.hold(false);
+    if (waiting.length > 0) this.#flushSoon();
   }
 }
 
@@ -258,6 +265,7 @@ interface Lane {
   readonly breaker: Breaker;
   /** Calls that are not sent, oldest first. */
   readonly waiting: Call[];
+  readonly underWay: Call[];
   /** Of the calls under way. */
   rows: number;
 }

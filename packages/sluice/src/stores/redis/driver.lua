@@ -24,11 +24,111 @@
 -- of `consume` that fails spoils no other: all that the reply says of it is "!" and why. Every key that is written
 -- expires.
 -- luacheck: read globals newAlgorithm newSingle
-local call, tonumber = redis.call, tonumber
-local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub
+-- The common calls come first: of one policy, whose algorithm has a short form, each key asked once at a cost of 1.
+-- All that they can do without is made after them. What they need captures no local, which costs more than a look-up.
+
+-- Takes the short form of the step for a key that holds `value`, or nothing. Returns whether that was enough.
+local function takeShort(key, value, short, policy, now, tail)
+  local one, two = 0, 0
+  if value then
+    one = tonumber(value)
+    if not one then
+      local gap = string.find(value, " ", 1, true)
+      if gap then
+        one, two = tonumber(string.sub(value, 1, gap - 1)), tonumber(string.sub(value, gap + 1))
+      end
+    end
+    local fits = one and two and one >= 0 and two >= 0 and one <= 9007199254740991 and two <= 9007199254740991
+    if not fits or one % 1 ~= 0 or two % 1 ~= 0 then
+      return false
+    end
+  end
+  local after, rest = short(one, two, now, policy)
+  if after then
+    local text = rest > 0 and string.format("%d %d", after, rest) or string.format("%d", after)
+    redis.call("SET", key, text, "PX", string.format("%d", (after - now) / 1000 + tail))
+  end
+  return after ~= nil
+end
+
+local verb = ARGV[1]
+local now = tonumber(ARGV[2])
+local isGiven = now ~= 0
+if not isGiven then
+  local time = redis.call("TIME")
+  now = time[1] * 1000000 + time[2]
+end
+
+-- The limiter that is read next, where it has been decoded already.
+local decoded
+
+-- A lone one first of all. Here it takes 2 of the 65 µs of its round trip less than as a batch of one.
+if verb == "consume" and ARGV[4] == "-1" and not ARGV[5] then
+  decoded = cjson.decode(ARGV[3])
+  local only = decoded[1]
+  local short = not decoded[2] and newSingle(only[#only])
+  if short then
+    local value = redis.call("GET", KEYS[1])
+    if takeShort(KEYS[1], value, short, only, now, (isGiven and 3600000 or only[#only - 1]) + 2) then
+      return { now, value }
+    end
+  end
+end
+
+local call, tonumber, format = redis.call, tonumber, string.format
 local largest = 9007199254740991
 
+local function marginOf(policy)
+  return isGiven and 3600000 or policy[#policy - 1]
+end
+
 local arguments = 2
+local reply = { now }
+-- Of `consume`: how many keys are done, and the rows among them that take the whole step. No two sections share a key.
+local taken = 0
+local odd
+local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
+
+while verb == "consume" and arguments < #ARGV do
+  decoded = decoded or cjson.decode(ARGV[arguments + 1])
+  local only, keys = decoded[1], -ARGV[arguments + 2]
+  local short = keys > 0 and not decoded[2] and newSingle(only[#only])
+  if not short then
+    break
+  end
+  decoded = nil
+  arguments = arguments + 2
+  local tail = marginOf(only) + 2
+  local newValue, newExpiry
+  local told = #reply
+  local values = call("MGET", unpack(KEYS, taken + 1, taken + keys))
+  for index = 1, keys do
+    local key, value = KEYS[taken + index], values[index]
+    if value then
+      reply[told + index] = value
+      if not takeShort(key, value, short, only, now, tail) then
+        odd = odd or {}
+        odd[#odd + 1] = { place = told + index, key = key, value = value, policy = only }
+      end
+    else
+      -- all new keys are written alike
+      if not newValue then
+        local after, rest = short(0, 0, now, only)
+        newValue = rest > 0 and format("%d %d", after, rest) or format("%d", after)
+        newExpiry = format("%d", (after - now) / 1000 + tail)
+      end
+      -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
+      reply[told + index] = not call("SET", key, newValue, "PX", newExpiry, "NX") and foreign
+    end
+  end
+  taken = taken + keys
+end
+if verb == "consume" and arguments == #ARGV and not odd then
+  return reply
+end
+
+local match, gmatch = string.match, string.gmatch
+
 local function read()
   arguments = arguments + 1
   return ARGV[arguments]
@@ -38,80 +138,8 @@ local function number()
   return tonumber(ARGV[arguments])
 end
 
-local now = tonumber(ARGV[2])
-local isGiven = now ~= 0
-if not isGiven then
-  local time = call("TIME")
-  now = time[1] * 1000000 + time[2]
-end
-
-local function marginOf(policy)
-  return isGiven and 3600000 or policy[#policy - 1]
-end
-
 local function isWhole(value)
   return value and value >= 0 and value <= largest and value % 1 == 0
-end
-
-local verb = ARGV[1]
-local reply = { now }
--- Of `consume`: how many keys are done, and the rows among them that take the whole step. No two sections share a key.
-local taken = 0
-local odd
-local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
-
--- The common call: one policy, whose algorithm has a short form, each key asked once at a cost of 1. It comes before
--- all that it can do without: to make the functions below, each time, took 6 of the 75 µs of a lone call.
-while verb == "consume" and arguments < #ARGV do
-  local before = arguments
-  local policies, keys = cjson.decode(read()), -number()
-  local only = policies[1]
-  local single = keys > 0 and not policies[2] and newSingle(only[#only])
-  if not single then
-    arguments = before
-    break
-  end
-  local tail = marginOf(only) + 2
-  local newValue, newExpiry
-  local told = #reply
-  local values = call("MGET", unpack(KEYS, taken + 1, taken + keys))
-  for index = 1, keys do
-    local value = values[index]
-    local after, rest
-    if value then
-      reply[told + index] = value
-      local one, two = tonumber(value), 0
-      if not one then
-        local gap = find(value, " ", 1, true)
-        if gap then
-          one, two = tonumber(sub(value, 1, gap - 1)), tonumber(sub(value, gap + 1))
-        end
-      end
-      if isWhole(one) and isWhole(two) then
-        after, rest = single(one, two, now, only)
-      end
-      if after then
-        local text = rest > 0 and format("%d %d", after, rest) or format("%d", after)
-        call("SET", KEYS[taken + index], text, "PX", format("%d", (after - now) / 1000 + tail))
-      elseif after == nil then
-        odd = odd or {}
-        odd[#odd + 1] = { place = told + index, key = KEYS[taken + index], value = value, policy = only }
-      end
-    else
-      -- all new keys are written alike
-      if not newValue then
-        after, rest = single(0, 0, now, only)
-        newValue = rest > 0 and format("%d %d", after, rest) or format("%d", after)
-        newExpiry = format("%d", (after - now) / 1000 + tail)
-      end
-      -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
-      reply[told + index] = not call("SET", KEYS[taken + index], newValue, "PX", newExpiry, "NX") and foreign
-    end
-  end
-  taken = taken + keys
-end
-if verb == "consume" and arguments == #ARGV and not odd then
-  return reply
 end
 
 local loaded = {}
@@ -123,7 +151,9 @@ local function prepare(policy)
 end
 
 local function limiter()
-  local policies = cjson.decode(read())
+  local text = read()
+  local policies = decoded or cjson.decode(text)
+  decoded = nil
   for index = 1, #policies do
     prepare(policies[index])
   end

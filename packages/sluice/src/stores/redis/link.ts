@@ -20,11 +20,18 @@ export class Attempt {
   /** It gives back what the server granted, so it is tried even when nothing else is: nobody tries it again. */
   owed = false;
   over = false;
+  /** Among those that were sent since somebody last began to wait for all. */
+  group: Group | undefined;
 
   constructor(breaker: Breaker, timeout: number) {
     this.breaker = breaker;
     this.timeout = timeout;
   }
+}
+
+/** Calls that are waited for together: how many of them are under way. */
+interface Group {
+  open: number;
 }
 
 /**
@@ -35,7 +42,9 @@ export class Link {
   readonly connection: RedisConnection;
   /** By the name of the node or the number of the group of slots; one on a single server. */
   readonly #breakers = new Map<string | number, Breaker>();
-  readonly #underWay = new Set<Attempt>();
+  /** The groups that have calls under way, and the one that the next call joins. Not a Set of calls: see `Batcher`. */
+  #groups: Group[] = [];
+  #group: Group = { open: 0 };
   readonly #watchers = new Set<() => void>();
   #closed = false;
 
@@ -88,10 +97,12 @@ export class Link {
 
   /** Resolves when everything that is under way now is answered, has failed, or is given up. */
   settled(): Promise<void> {
-    const awaited = Array.from(this.#underWay);
+    this.#groups = [...this.#groups, this.#group].filter(({ open }) => open > 0);
+    this.#group = { open: 0 };
+    const awaited = this.#groups;
     return new Promise((resolve) => {
       const check = (): void => {
-        if (!awaited.every(({ over }) => over)) return;
+        if (awaited.some(({ open }) => open > 0)) return;
         this.#watchers.delete(check);
         resolve();
       };
@@ -114,7 +125,8 @@ export class Link {
     if (this.#closed) throw new ClosedError("store");
     if (!attempt.owed) attempt.breaker.check();
     attempt.key = key;
-    this.#underWay.add(attempt);
+    attempt.group = this.#group;
+    attempt.group.open += 1;
     let sent = command;
     do {
       try {
@@ -143,7 +155,7 @@ export class Link {
   #end(attempt: Attempt): boolean {
     if (attempt.over) return false;
     attempt.over = true;
-    this.#underWay.delete(attempt);
+    if (attempt.group !== undefined) attempt.group.open -= 1;
     if (this.#watchers.size > 0) for (const check of Array.from(this.#watchers)) check();
     return true;
   }

@@ -882,10 +882,93 @@ export const limiterScript: Script = {
     "}\n" +
     "end\n" +
     "end\n" +
-    "local call, tonumber = redis.call, tonumber\n" +
-    "local format, match, gmatch, find, sub = string.format, string.match, string.gmatch, string.find, string.sub\n" +
+    "local function takeShort(key, value, short, policy, now, tail)\n" +
+    "local one, two = 0, 0\n" +
+    "if value then\n" +
+    "one = tonumber(value)\n" +
+    "if not one then\n" +
+    "local gap = string.find(value, \" \", 1, true)\n" +
+    "if gap then\n" +
+    "one, two = tonumber(string.sub(value, 1, gap - 1)), tonumber(string.sub(value, gap + 1))\n" +
+    "end\n" +
+    "end\n" +
+    "local fits = one and two and one >= 0 and two >= 0 and one <= 9007199254740991 and two <= 9007199254740991\n" +
+    "if not fits or one % 1 ~= 0 or two % 1 ~= 0 then\n" +
+    "return false\n" +
+    "end\n" +
+    "end\n" +
+    "local after, rest = short(one, two, now, policy)\n" +
+    "if after then\n" +
+    "local text = rest > 0 and string.format(\"%d %d\", after, rest) or string.format(\"%d\", after)\n" +
+    "redis.call(\"SET\", key, text, \"PX\", string.format(\"%d\", (after - now) / 1000 + tail))\n" +
+    "end\n" +
+    "return after ~= nil\n" +
+    "end\n" +
+    "local verb = ARGV[1]\n" +
+    "local now = tonumber(ARGV[2])\n" +
+    "local isGiven = now ~= 0\n" +
+    "if not isGiven then\n" +
+    "local time = redis.call(\"TIME\")\n" +
+    "now = time[1] * 1000000 + time[2]\n" +
+    "end\n" +
+    "local decoded\n" +
+    "if verb == \"consume\" and ARGV[4] == \"-1\" and not ARGV[5] then\n" +
+    "decoded = cjson.decode(ARGV[3])\n" +
+    "local only = decoded[1]\n" +
+    "local short = not decoded[2] and newSingle(only[#only])\n" +
+    "if short then\n" +
+    "local value = redis.call(\"GET\", KEYS[1])\n" +
+    "if takeShort(KEYS[1], value, short, only, now, (isGiven and 3600000 or only[#only - 1]) + 2) then\n" +
+    "return { now, value }\n" +
+    "end\n" +
+    "end\n" +
+    "end\n" +
+    "local call, tonumber, format = redis.call, tonumber, string.format\n" +
     "local largest = 9007199254740991\n" +
+    "local function marginOf(policy)\n" +
+    "return isGiven and 3600000 or policy[#policy - 1]\n" +
+    "end\n" +
     "local arguments = 2\n" +
+    "local reply = { now }\n" +
+    "local taken = 0\n" +
+    "local odd\n" +
+    "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
+    "while verb == \"consume\" and arguments < #ARGV do\n" +
+    "decoded = decoded or cjson.decode(ARGV[arguments + 1])\n" +
+    "local only, keys = decoded[1], -ARGV[arguments + 2]\n" +
+    "local short = keys > 0 and not decoded[2] and newSingle(only[#only])\n" +
+    "if not short then\n" +
+    "break\n" +
+    "end\n" +
+    "decoded = nil\n" +
+    "arguments = arguments + 2\n" +
+    "local tail = marginOf(only) + 2\n" +
+    "local newValue, newExpiry\n" +
+    "local told = #reply\n" +
+    "local values = call(\"MGET\", unpack(KEYS, taken + 1, taken + keys))\n" +
+    "for index = 1, keys do\n" +
+    "local key, value = KEYS[taken + index], values[index]\n" +
+    "if value then\n" +
+    "reply[told + index] = value\n" +
+    "if not takeShort(key, value, short, only, now, tail) then\n" +
+    "odd = odd or {}\n" +
+    "odd[#odd + 1] = { place = told + index, key = key, value = value, policy = only }\n" +
+    "end\n" +
+    "else\n" +
+    "if not newValue then\n" +
+    "local after, rest = short(0, 0, now, only)\n" +
+    "newValue = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
+    "newExpiry = format(\"%d\", (after - now) / 1000 + tail)\n" +
+    "end\n" +
+    "reply[told + index] = not call(\"SET\", key, newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
+    "end\n" +
+    "end\n" +
+    "taken = taken + keys\n" +
+    "end\n" +
+    "if verb == \"consume\" and arguments == #ARGV and not odd then\n" +
+    "return reply\n" +
+    "end\n" +
+    "local match, gmatch = string.match, string.gmatch\n" +
     "local function read()\n" +
     "arguments = arguments + 1\n" +
     "return ARGV[arguments]\n" +
@@ -894,71 +977,8 @@ export const limiterScript: Script = {
     "arguments = arguments + 1\n" +
     "return tonumber(ARGV[arguments])\n" +
     "end\n" +
-    "local now = tonumber(ARGV[2])\n" +
-    "local isGiven = now ~= 0\n" +
-    "if not isGiven then\n" +
-    "local time = call(\"TIME\")\n" +
-    "now = time[1] * 1000000 + time[2]\n" +
-    "end\n" +
-    "local function marginOf(policy)\n" +
-    "return isGiven and 3600000 or policy[#policy - 1]\n" +
-    "end\n" +
     "local function isWhole(value)\n" +
     "return value and value >= 0 and value <= largest and value % 1 == 0\n" +
-    "end\n" +
-    "local verb = ARGV[1]\n" +
-    "local reply = { now }\n" +
-    "local taken = 0\n" +
-    "local odd\n" +
-    "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
-    "while verb == \"consume\" and arguments < #ARGV do\n" +
-    "local before = arguments\n" +
-    "local policies, keys = cjson.decode(read()), -number()\n" +
-    "local only = policies[1]\n" +
-    "local single = keys > 0 and not policies[2] and newSingle(only[#only])\n" +
-    "if not single then\n" +
-    "arguments = before\n" +
-    "break\n" +
-    "end\n" +
-    "local tail = marginOf(only) + 2\n" +
-    "local newValue, newExpiry\n" +
-    "local told = #reply\n" +
-    "local values = call(\"MGET\", unpack(KEYS, taken + 1, taken + keys))\n" +
-    "for index = 1, keys do\n" +
-    "local value = values[index]\n" +
-    "local after, rest\n" +
-    "if value then\n" +
-    "reply[told + index] = value\n" +
-    "local one, two = tonumber(value), 0\n" +
-    "if not one then\n" +
-    "local gap = find(value, \" \", 1, true)\n" +
-    "if gap then\n" +
-    "one, two = tonumber(sub(value, 1, gap - 1)), tonumber(sub(value, gap + 1))\n" +
-    "end\n" +
-    "end\n" +
-    "if isWhole(one) and isWhole(two) then\n" +
-    "after, rest = single(one, two, now, only)\n" +
-    "end\n" +
-    "if after then\n" +
-    "local text = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
-    "call(\"SET\", KEYS[taken + index], text, \"PX\", format(\"%d\", (after - now) / 1000 + tail))\n" +
-    "elseif after == nil then\n" +
-    "odd = odd or {}\n" +
-    "odd[#odd + 1] = { place = told + index, key = KEYS[taken + index], value = value, policy = only }\n" +
-    "end\n" +
-    "else\n" +
-    "if not newValue then\n" +
-    "after, rest = single(0, 0, now, only)\n" +
-    "newValue = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
-    "newExpiry = format(\"%d\", (after - now) / 1000 + tail)\n" +
-    "end\n" +
-    "reply[told + index] = not call(\"SET\", KEYS[taken + index], newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
-    "end\n" +
-    "end\n" +
-    "taken = taken + keys\n" +
-    "end\n" +
-    "if verb == \"consume\" and arguments == #ARGV and not odd then\n" +
-    "return reply\n" +
     "end\n" +
     "local loaded = {}\n" +
     "local function prepare(policy)\n" +
@@ -968,7 +988,9 @@ export const limiterScript: Script = {
     "policy.margin = marginOf(policy)\n" +
     "end\n" +
     "local function limiter()\n" +
-    "local policies = cjson.decode(read())\n" +
+    "local text = read()\n" +
+    "local policies = decoded or cjson.decode(text)\n" +
+    "decoded = nil\n" +
     "for index = 1, #policies do\n" +
     "prepare(policies[index])\n" +
     "end\n" +
@@ -1488,5 +1510,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "fe19c07e939ec7b6fcf52da6e63db846a110fbe6",
+  sha: "f5ec552374a4f0dd31976ecf2de0147d35d37ed3",
 };
