@@ -28,10 +28,20 @@ const child = new URL("./http/child.mjs", import.meta.url).pathname;
 const variants = {
   express: ["bare", "sluice", "sluice, all headers", "usual", "usual, all headers"],
   fastify: ["bare", "sluice", "sluice, all headers", "usual"],
-  hono: ["bare", "sluice", "sluice, all headers", "usual"],
+  hono: [
+    "bare",
+    "middleware that does nothing",
+    "the same five fields, no limiter",
+    "sluice",
+    "sluice, all headers",
+    "usual",
+    "usual, all headers",
+  ],
   node: ["bare", "sluice", "sluice, all headers"],
   koa: ["bare", "sluice", "sluice, all headers"],
 };
+
+const onRedis = ["bare", "middleware that does nothing", "sluice", "usual"];
 
 const rate = ({ rate: perSecond }) => perSecond;
 const nameOf = (framework, variant) => variant.replace("usual", usualNames[framework] ?? "usual");
@@ -60,7 +70,7 @@ function compared(framework, figures) {
 }
 
 async function compareOn(name, extra = {}) {
-  const names = variants[name].filter((variant) => extra.redisUrl === undefined || !variant.includes("all headers"));
+  const names = extra.redisUrl === undefined ? variants[name] : variants[name].filter((each) => onRedis.includes(each));
   process.stderr.write(`${name}\n`);
   const figures = await measure(child, {
     framework: name,

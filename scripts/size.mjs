@@ -9,7 +9,7 @@ import { build } from "esbuild";
 /** Bytes, minified and brotli-compressed. Every exported entry has a line. */
 const budgets = {
   ".": 29_500,
-  "./redis": 22_500,
+  "./redis": 23_000,
   "./testing": 28_500,
   "./simulate": 16_500,
   "./http": 8_000,

@@ -10,7 +10,11 @@ const { variants, rounds, starts, connections, seconds, ...task } = JSON.parse(p
 
 async function serve(variant) {
   const child = fork(new URL("./server.mjs", import.meta.url), [JSON.stringify({ ...task, variant })]);
-  const [{ port }] = await once(child, "message");
+  const failed = once(child, "exit").then(([code]) => {
+    throw new Error(`The server '${variant}' ended with ${code} before it listened.`);
+  });
+  failed.catch(() => {});
+  const [{ port }] = await Promise.race([once(child, "message"), failed]);
   return { variant, child, url: `http://127.0.0.1:${port}/` };
 }
 

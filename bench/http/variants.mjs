@@ -30,12 +30,13 @@ async function expressUsual({ redisUrl, legacy }) {
   return rateLimit({ ...options, store: new RedisStore({ sendCommand: (...args) => client.call(...args) }) });
 }
 
-async function honoUsual({ redisUrl }) {
+async function honoUsual({ redisUrl, legacy }) {
   const { rateLimiter, RedisStore } = await import("hono-rate-limiter");
   const options = {
     windowMs: window,
     limit,
-    standardHeaders: "draft-7",
+    // two fields, or its default's four
+    standardHeaders: legacy ? "draft-6" : "draft-7",
     keyGenerator: (context) => context.env.incoming.socket.remoteAddress,
   };
   if (redisUrl === undefined) return rateLimiter(options);
@@ -112,6 +113,20 @@ const imports = {
   koa: ["koa"],
 };
 
+/** What no limiter can do without in Hono: a middleware that does nothing, and one that writes five fields of a fixed text. */
+const honoFloors = {
+  "middleware that does nothing": (_context, next) => next(),
+  "the same five fields, no limiter": (context, next) => {
+    const { outgoing } = context.env;
+    outgoing.setHeader("RateLimit", '"default";r=999999999;t=1');
+    outgoing.setHeader("RateLimit-Policy", '"default";q=1000000000;w=3600');
+    outgoing.setHeader("X-RateLimit-Limit", "1000000000");
+    outgoing.setHeader("X-RateLimit-Remaining", "999999999");
+    outgoing.setHeader("X-RateLimit-Reset", "1");
+    return next();
+  },
+};
+
 const usual = {
   express: expressUsual,
   hono: honoUsual,
@@ -126,13 +141,14 @@ const usual = {
 export const usualNames = { express: "express-rate-limit", fastify: "@fastify/rate-limit", hono: "hono-rate-limiter" };
 
 /**
- * Starts a server. Variants: 'bare'; 'sluice' with the IETF headers, 'sluice, all headers' with the legacy ones too;
+ * Starts a server. Variants: 'bare'; one of Hono's floors; 'sluice' with the IETF headers, 'sluice, all headers' with the legacy ones too;
  * 'usual'; 'usual, all headers' where the usual limiter has a switch for them.
  */
 export async function start({ framework, variant, redisUrl }) {
   const listen = frameworks[framework];
   for (const name of imports[framework]) await import(name);
   if (variant === "bare") return listen(undefined);
+  if (honoFloors[variant] !== undefined) return listen(honoFloors[variant]);
   if (variant.startsWith("usual")) return listen(await usual[framework]({ redisUrl, legacy: variant.includes("all") }));
   const middleware = await ours(framework, variant.includes("all") ? ["ietf", "legacy"] : ["ietf"], redisUrl);
   return listen(framework === "fastify" ? [middleware] : middleware);

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { fixedWindow, type Policy } from "../index.js";
 import { type Decision, decideMany, decideOne } from "./decision.js";
@@ -42,6 +43,20 @@ describe("ietf", () => {
       `${escaped};q=999999999999999`,
     ]);
     expect(saidBy("ietf", [odd], one(odd, 0, 5, 2e15))[0]).toBe(`${escaped};r=5;t=999999999999999`);
+  });
+
+  it("says the same whatever it has said before", () => {
+    const figure = fc.oneof(fc.nat(200), fc.constantFrom(63, 64, 2 ** 31, 2 ** 52, never));
+    const decisions = fc.array(fc.tuple(figure, fc.nat(200), fc.nat(200)), { minLength: 1, maxLength: 300 });
+    fc.assert(
+      fc.property(decisions, (told) => {
+        const valuesOf = headerRows.ietf.prepare([odd], "delta");
+        for (const [wait, remaining, reset] of told) {
+          const decision = one(odd, wait, remaining, reset);
+          expect(valuesOf(decision)).toEqual(saidBy("ietf", [odd], decision));
+        }
+      }),
+    );
   });
 
   const promised = '"default";q=10;w=60, "hour";q=100;w=3600';

@@ -9,8 +9,8 @@ export interface FieldAccess<Response> {
   set(response: Response, name: string, value: string): void;
 }
 
-/** The values of one decision, family after family; undefined when nothing is known. */
-export type FieldValues = readonly string[] | undefined;
+/** The values of one decision, for each family; undefined when nothing is known. */
+export type FieldValues = readonly (readonly string[])[] | undefined;
 
 /** When a limiter writes its fields. */
 export interface Writing {
@@ -39,27 +39,26 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
     prepare: (policies) => {
       const [first, second, ...rest] = rows.map(({ prepare }) => prepare(policies, legacyReset));
       if (first === undefined) return () => undefined;
-      if (second === undefined) return first;
-      if (rest.length === 0) return (decision) => first(decision).concat(second(decision));
-      return (decision) => [first, second, ...rest].flatMap((valuesOf) => valuesOf(decision));
+      if (second === undefined) return (decision) => [first(decision)];
+      if (rest.length === 0) return (decision) => [first(decision), second(decision)];
+      return (decision) => [first, second, ...rest].map((valuesOf) => valuesOf(decision));
     },
     write: (values, writing, response, access) => {
       const { refusedBy } = writing;
       if (values === undefined && refusedBy === undefined) return;
-      let from = 0;
-      for (const row of rows) {
+      for (let index = 0; index < rows.length; index++) {
+        const row = rows[index] as HeaderRow;
         const { names } = row;
+        const own = values?.[index];
         const before = access.get(response, names[0] as string);
         const isFirst = before === undefined || before === null;
         // beside a refusal of another limiter, what is told of this one has to agree with it
         const alone = isFirst && (refusedBy !== "earlier" || row.until === undefined);
         if (!alone) {
-          writeBeside(row, values?.slice(from, from + names.length), writing, response, access);
-        } else if (values !== undefined) {
-          for (let at = 0; at < names.length; at++)
-            set(response, names[at] as string, values[from + at] as string, access);
+          writeBeside(row, own, writing, response, access);
+        } else if (own !== undefined) {
+          for (let at = 0; at < names.length; at++) set(response, names[at] as string, own[at] as string, access);
         }
-        from += names.length;
       }
       // another limiter may send a family that this one does not
       if (refusedBy !== "this") return;
