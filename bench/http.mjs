@@ -26,7 +26,14 @@ const child = new URL("./http/child.mjs", import.meta.url).pathname;
 
 /** What is compared, and how it is called. */
 const variants = {
-  express: ["bare", "sluice", "sluice, all headers", "usual", "usual, all headers"],
+  express: [
+    "bare",
+    "the address and two fields, no limiter",
+    "sluice",
+    "sluice, all headers",
+    "usual",
+    "usual, all headers",
+  ],
   fastify: ["bare", "sluice", "sluice, all headers", "usual"],
   hono: [
     "bare",

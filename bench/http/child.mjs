@@ -10,8 +10,8 @@ const { variants, rounds, starts, connections, seconds, ...task } = JSON.parse(p
 
 async function serve(variant) {
   const child = fork(new URL("./server.mjs", import.meta.url), [JSON.stringify({ ...task, variant })]);
-  const failed = once(child, "exit").then(([code]) => {
-    throw new Error(`The server '${variant}' ended with ${code} before it listened.`);
+  const failed = once(child, "exit").then(([code, signal]) => {
+    throw new Error(`The server '${variant}' ended with ${code ?? signal} before it listened.`);
   });
   failed.catch(() => {});
   const [{ port }] = await Promise.race([once(child, "message"), failed]);

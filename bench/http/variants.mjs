@@ -5,11 +5,12 @@ const limit = 1_000_000_000;
 const window = 3_600_000;
 
 async function ours(adapter, headers, redisUrl) {
-  const [{ rateLimiter, tokenBucket }, { rateLimit }] = await Promise.all([
+  const [{ fixedWindow, rateLimiter }, { rateLimit }] = await Promise.all([
     import("sluice"),
     import(`sluice/${adapter}`),
   ]);
-  const policy = tokenBucket({ rate: limit, per: window });
+  // as the peers do; and what is left differs from request to request, so that no field is one that was told before
+  const policy = fixedWindow({ limit, window });
   if (redisUrl === undefined) return rateLimit(rateLimiter(policy), { headers });
   const { redisStore } = await import("sluice/redis");
   // failing open under load would be no measure of anything
@@ -113,17 +114,29 @@ const imports = {
   koa: ["koa"],
 };
 
-/** What no limiter can do without in Hono: a middleware that does nothing, and one that writes five fields of a fixed text. */
-const honoFloors = {
-  "middleware that does nothing": (_context, next) => next(),
-  "the same five fields, no limiter": (context, next) => {
-    const { outgoing } = context.env;
-    outgoing.setHeader("RateLimit", '"default";r=999999999;t=1');
-    outgoing.setHeader("RateLimit-Policy", '"default";q=1000000000;w=3600');
-    outgoing.setHeader("X-RateLimit-Limit", "1000000000");
-    outgoing.setHeader("X-RateLimit-Remaining", "999999999");
-    outgoing.setHeader("X-RateLimit-Reset", "1");
-    return next();
+const fixedFields = [
+  ["RateLimit", '"default";r=999999999;t=1'],
+  ["RateLimit-Policy", '"default";q=1000000000;w=3600'],
+  ["X-RateLimit-Limit", "1000000000"],
+  ["X-RateLimit-Remaining", "999999999"],
+  ["X-RateLimit-Reset", "1"],
+];
+
+/** What no limiter can do without: a middleware that does nothing, and one that writes fields of a fixed text. */
+const floors = {
+  express: {
+    "the address and two fields, no limiter"(request, response, next) {
+      if (request.ip === undefined) throw new Error("A request without an address.");
+      for (const [name, value] of fixedFields.slice(0, 2)) response.setHeader(name, value);
+      next();
+    },
+  },
+  hono: {
+    "middleware that does nothing": (_context, next) => next(),
+    "the same five fields, no limiter"(context, next) {
+      for (const [name, value] of fixedFields) context.env.outgoing.setHeader(name, value);
+      return next();
+    },
   },
 };
 
@@ -141,14 +154,15 @@ const usual = {
 export const usualNames = { express: "express-rate-limit", fastify: "@fastify/rate-limit", hono: "hono-rate-limiter" };
 
 /**
- * Starts a server. Variants: 'bare'; one of Hono's floors; 'sluice' with the IETF headers, 'sluice, all headers' with the legacy ones too;
- * 'usual'; 'usual, all headers' where the usual limiter has a switch for them.
+ * Starts a server. Variants: 'bare'; one of the floors; 'sluice' with the IETF headers, 'sluice, all headers' with the
+ * legacy ones too; 'usual'; 'usual, all headers' where the usual limiter has a switch for them.
  */
 export async function start({ framework, variant, redisUrl }) {
   const listen = frameworks[framework];
   for (const name of imports[framework]) await import(name);
   if (variant === "bare") return listen(undefined);
-  if (honoFloors[variant] !== undefined) return listen(honoFloors[variant]);
+  const floor = floors[framework]?.[variant];
+  if (floor !== undefined) return listen(floor);
   if (variant.startsWith("usual")) return listen(await usual[framework]({ redisUrl, legacy: variant.includes("all") }));
   const middleware = await ours(framework, variant.includes("all") ? ["ietf", "legacy"] : ["ietf"], redisUrl);
   return listen(framework === "fastify" ? [middleware] : middleware);

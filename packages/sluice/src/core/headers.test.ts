@@ -61,6 +61,7 @@ describe("ietf", () => {
 
   const promised = '"default";q=10;w=60, "hour";q=100;w=3600';
   it.each([
+    ["both alike", two([0, 5, 60], [0, 5, 60]), '"default";r=5;t=60, "hour";r=5;t=60'],
     ["both allow", two([0, 9, 60], [0, 99, 3600]), '"default";r=9;t=60, "hour";r=99;t=3600'],
     [
       "the first refuses: no time later than its own",

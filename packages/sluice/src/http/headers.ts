@@ -37,11 +37,9 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
   const othersWithTimes = Object.values(headerRows).filter((row) => row.until !== undefined && !rows.includes(row));
   return {
     prepare: (policies) => {
-      const [first, second, ...rest] = rows.map(({ prepare }) => prepare(policies, legacyReset));
-      if (first === undefined) return () => undefined;
-      if (second === undefined) return (decision) => [first(decision)];
-      if (rest.length === 0) return (decision) => [first(decision), second(decision)];
-      return (decision) => [first, second, ...rest].map((valuesOf) => valuesOf(decision));
+      const families = rows.map(({ prepare }) => prepare(policies, legacyReset));
+      if (families.length === 0) return () => undefined;
+      return (decision) => families.map((valuesOf) => valuesOf(decision));
     },
     write: (values, writing, response, access) => {
       const { refusedBy } = writing;

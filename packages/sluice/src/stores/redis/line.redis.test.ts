@@ -202,6 +202,51 @@ describe("a key that holds something else", () => {
     expect(await client.type(`sluice:${name}:default:{bad}`)).toBe(type);
   });
 
+  it.each(others)(
+    "a %s is left as it is by lone calls too, and the server is not blamed for it",
+    async (type, write) => {
+      const name = randomUUID();
+      const limiter = process(manualClock(now), name, policy);
+      await write(`sluice:${name}:default:{bad}`);
+      // more than the failures that open the breaker
+      for (let call = 0; call < 7; call++) {
+        const reason: unknown = await limiter.consume("bad").catch((error: unknown) => error);
+        expect(reason).toMatchObject({ code: "ERR_STORE_UNAVAILABLE" });
+        expect(String(reason)).toContain("WRONGTYPE");
+      }
+      expect(await limiter.consume("good")).toMatchObject({ allowed: true, remaining: 9 });
+      expect(await client.type(`sluice:${name}:default:{bad}`)).toBe(type);
+    },
+  );
+
+  it("among the keys of several limiters in one call harms none of the others", async () => {
+    const name = randomUUID();
+    const clock = manualClock(now);
+    const store = redisStore(client, { denialCache: false, [scriptClock]: clock } as object);
+    ends.push(() => store.close());
+    const limits = [
+      tokenBucket({ rate: 10, per: "1m" }),
+      tokenBucket({ rate: 20, per: "1m" }),
+      fixedWindow({ limit: 30, window: "1m" }),
+      slidingWindow({ limit: 40, window: "1m" }),
+      [tokenBucket({ rate: 50, per: "1m", name: "default" }), tokenBucket({ rate: 60, per: "1m", name: "more" })],
+    ];
+    const limiters = limits.map((policies, index) => rateLimiter(policies, { store, name: `${name}-${index}` }));
+    for (const limiter of limiters) ends.push(() => limiter.close());
+    await client.set(`sluice:${name}-1:default:{second}`, "hello");
+    await client.hset(`sluice:${name}-1:default:{third}`, "field", "value");
+    for (const left of [
+      [9, 19, 29, 39, 49],
+      [8, 18, 28, 38, 48],
+    ]) {
+      const asked = limiters.flatMap((limiter) => ["first", "second", "third"].map((key) => limiter.consume(key)));
+      const answers = await Promise.allSettled(asked);
+      const told = answers.map((answer) => (answer.status === "fulfilled" ? answer.value.remaining : "failed"));
+      const expected = left.flatMap((each, index) => [each, each, index === 1 ? "failed" : each]);
+      expect(told).toEqual(expected);
+    }
+  });
+
   it("of several policies: none is charged when one of them cannot be", async () => {
     const name = randomUUID();
     const policies = [

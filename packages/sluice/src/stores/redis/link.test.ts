@@ -7,6 +7,7 @@ import type { RateLimiter } from "../../core/limiter.js";
 import type { Policy } from "../../core/policy.js";
 import { rateLimiter } from "../../rate-limiter.js";
 import { inner, slotOf } from "./keys.js";
+import { Attempt, Link } from "./link.js";
 import { type RedisStoreOptions, redisStore } from "./redis.js";
 
 // The way to the server, with a server that is no more than a function.
@@ -186,6 +187,56 @@ describe("a store that is slow", () => {
     expect(new Set(outcomes)).toEqual(new Set(["ERR_STORE_TIMEOUT"]));
     await sleep(120);
     expect(sent.map(({ name }) => name)).toEqual(["EVALSHA", "EVALSHA", "EVALSHA"]);
+  });
+});
+
+describe("calls that end in another order than they were sent", () => {
+  it("are each answered, late, or given up as if they were alone", async () => {
+    const { client } = server(({ keys }) => {
+      const key = keyIn(keys[0]);
+      return key === "soon" ? sleep(10) : key === "late" ? sleep(150) : key === "never" ? hang() : undefined;
+    });
+    const limiter = limiterOn(client, { batch: false, timeout: 60 });
+    const first = ["soon", "late", "never"].map((key) => outcomeOf(limiter.consume(key)));
+    expect(await Promise.all(first)).toEqual(["answered", "ERR_STORE_TIMEOUT", "ERR_STORE_TIMEOUT"]);
+    await sleep(200);
+    const then = ["soon", "never", "other"].map((key) => outcomeOf(limiter.consume(key)));
+    expect(await Promise.all(then)).toEqual(["answered", "ERR_STORE_TIMEOUT", "answered"]);
+    await limiter.close();
+  });
+
+  it("are waited for by those who came after them, and no others", async () => {
+    const answers: (() => void)[] = [];
+    const send = (): Promise<unknown> => new Promise((resolve) => answers.push(() => resolve("OK")));
+    const link = new Link({ send, cluster: false, subscribe: undefined });
+    ends.push(() => link.close());
+    const attempts: Attempt[] = [];
+    const ask = (): void => {
+      const attempt = new Attempt(link.breaker(0), 1000);
+      attempts.push(attempt);
+      link.send(["PING"], "key", attempt).catch(() => {});
+    };
+    const done: string[] = [];
+    const settled = (name: string): void => void link.settled().then(() => done.push(name));
+    ask();
+    ask();
+    settled("first two");
+    ask();
+    settled("all three");
+    link.late([attempts[0] as Attempt]);
+    answers[0]?.();
+    await sleep(1);
+    // an answer that comes after its deadline is not counted again
+    expect(done).toEqual([]);
+    answers[1]?.();
+    await sleep(1);
+    expect(done).toEqual(["first two"]);
+    answers[2]?.();
+    await sleep(1);
+    expect(done).toEqual(["first two", "all three"]);
+    settled("none");
+    await sleep(1);
+    expect(done.at(-1)).toBe("none");
   });
 });
 

@@ -42,9 +42,8 @@ export class Link {
   readonly connection: RedisConnection;
   /** By the name of the node or the number of the group of slots; one on a single server. */
   readonly #breakers = new Map<string | number, Breaker>();
-  /** The groups that have calls under way, and the one that the next call joins. Not a Set of calls: see `Batcher`. */
-  #groups: Group[] = [];
-  #group: Group = { open: 0 };
+  /** Calls join the last group; those before it are waited for. Counted, and not a Set of calls: see `Batcher`. */
+  #groups: Group[] = [{ open: 0 }];
   readonly #watchers = new Set<() => void>();
   #closed = false;
 
@@ -97,9 +96,8 @@ export class Link {
 
   /** Resolves when everything that is under way now is answered, has failed, or is given up. */
   settled(): Promise<void> {
-    this.#groups = [...this.#groups, this.#group].filter(({ open }) => open > 0);
-    this.#group = { open: 0 };
-    const awaited = this.#groups;
+    const awaited = this.#groups.filter(({ open }) => open > 0);
+    this.#groups = [...awaited, { open: 0 }];
     return new Promise((resolve) => {
       const check = (): void => {
         if (awaited.some(({ open }) => open > 0)) return;
@@ -125,7 +123,7 @@ export class Link {
     if (this.#closed) throw new ClosedError("store");
     if (!attempt.owed) attempt.breaker.check();
     attempt.key = key;
-    attempt.group = this.#group;
+    attempt.group = this.#groups.at(-1) as Group;
     attempt.group.open += 1;
     let sent = command;
     do {

@@ -882,6 +882,9 @@ export const limiterScript: Script = {
     "}\n" +
     "end\n" +
     "end\n" +
+    "local function marginOf(policy, isGiven)\n" +
+    "return isGiven and 3600000 or policy[#policy - 1]\n" +
+    "end\n" +
     "local function takeShort(key, value, short, policy, now, tail)\n" +
     "local one, two = 0, 0\n" +
     "if value then\n" +
@@ -917,17 +920,14 @@ export const limiterScript: Script = {
     "local only = decoded[1]\n" +
     "local short = not decoded[2] and newSingle(only[#only])\n" +
     "if short then\n" +
-    "local value = redis.call(\"GET\", KEYS[1])\n" +
-    "if takeShort(KEYS[1], value, short, only, now, (isGiven and 3600000 or only[#only - 1]) + 2) then\n" +
+    "local value = redis.pcall(\"GET\", KEYS[1])\n" +
+    "if type(value) ~= \"table\" and takeShort(KEYS[1], value, short, only, now, marginOf(only, isGiven) + 2) then\n" +
     "return { now, value }\n" +
     "end\n" +
     "end\n" +
     "end\n" +
     "local call, tonumber, format = redis.call, tonumber, string.format\n" +
     "local largest = 9007199254740991\n" +
-    "local function marginOf(policy)\n" +
-    "return isGiven and 3600000 or policy[#policy - 1]\n" +
-    "end\n" +
     "local arguments = 2\n" +
     "local reply = { now }\n" +
     "local taken = 0\n" +
@@ -942,7 +942,7 @@ export const limiterScript: Script = {
     "end\n" +
     "decoded = nil\n" +
     "arguments = arguments + 2\n" +
-    "local tail = marginOf(only) + 2\n" +
+    "local tail = marginOf(only, isGiven) + 2\n" +
     "local newValue, newExpiry\n" +
     "local told = #reply\n" +
     "local values = call(\"MGET\", unpack(KEYS, taken + 1, taken + keys))\n" +
@@ -985,7 +985,7 @@ export const limiterScript: Script = {
     "local name = policy[#policy]\n" +
     "loaded[name] = loaded[name] or newAlgorithm(name)\n" +
     "policy.algorithm = loaded[name]\n" +
-    "policy.margin = marginOf(policy)\n" +
+    "policy.margin = marginOf(policy, isGiven)\n" +
     "end\n" +
     "local function limiter()\n" +
     "local text = read()\n" +
@@ -1510,5 +1510,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "f5ec552374a4f0dd31976ecf2de0147d35d37ed3",
+  sha: "1e44a4240598cec3cd05aebeaa1aa029eaddebe3",
 };
