@@ -37,9 +37,9 @@ export function headerProfile(families: readonly HeaderFamily[], legacyReset: "d
   const othersWithTimes = Object.values(headerRows).filter((row) => row.until !== undefined && !rows.includes(row));
   return {
     prepare: (policies) => {
-      const families = rows.map(({ prepare }) => prepare(policies, legacyReset));
-      if (families.length === 0) return () => undefined;
-      return (decision) => families.map((valuesOf) => valuesOf(decision));
+      const all = rows.map(({ prepare }) => prepare(policies, legacyReset));
+      if (all.length === 0) return () => undefined;
+      return (decision) => all.map((valuesOf) => valuesOf(decision));
     },
     write: (values, writing, response, access) => {
       const { refusedBy } = writing;
