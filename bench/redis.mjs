@@ -140,6 +140,7 @@ const sections = {
   async lone() {
     const contenders = [
       ...ours.map(on("ioredis", "spread")),
+      ...ours.map(on("ioredis", "lasting")),
       ...plainPeers.map(on("ioredis", "spread")),
       on("iovalkey", "spread")("@fastify/rate-limit"),
     ];
