@@ -159,15 +159,27 @@ export function findServer() {
   );
 }
 
-/** A port of 127.0.0.1 that nobody listens on now. */
-export function freePort() {
-  return new Promise((resolvePort, reject) => {
+/**
+ * Below 32 768, where no system takes the near ends of its connections from: a port of those that is free now may be
+ * somebody's connection before the server listens, or while a server that a test killed is down.
+ */
+const firstPort = 10_000;
+const ports = 22_000;
+let turn = Math.floor(Math.random() * ports);
+
+/** A port of 127.0.0.1 that nobody listens on now, another one each time. */
+export async function freePort() {
+  for (;;) {
+    const port = firstPort + (turn++ % ports);
+    if (await canListen(port)) return port;
+  }
+}
+
+function canListen(port) {
+  return new Promise((answer, reject) => {
     const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolvePort(port));
-    });
+    probe.once("error", (error) => (error.code === "EADDRINUSE" ? answer(false) : reject(error)));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => answer(true)));
   });
 }
 
