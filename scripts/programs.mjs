@@ -34,6 +34,7 @@ const programs = [
     out: "stores/redis/programs.gen.ts",
     parts: [
       ...choice("newSingle", singles),
+      { file: "stores/redis/lone.lua" },
       ...choice("newAlgorithm", algorithms),
       { file: "stores/redis/driver.lua" },
     ],

@@ -4,7 +4,8 @@ import { type Decision, decideMany, decideOne, numbersPerPolicy } from "../../co
 import type { Script } from "../../core/store.js";
 import type { Breaker } from "./breaker.js";
 import type { RedisGate } from "./gate.js";
-import { Attempt, type Link } from "./link.js";
+import { slots } from "./keys.js";
+import type { Attempt, Link } from "./link.js";
 import type { Taken } from "./lots.js";
 import {
   checkedReply,
@@ -30,31 +31,36 @@ export class Batcher {
   readonly #link: Link;
   readonly #script: Script;
   readonly #clock: Clock;
+  readonly #exact: Clock;
   readonly #max: number;
   readonly #now: () => number;
-  /**
-   * What goes to each node; and the call of each slot that still takes more. A slot without one keeps its entry (one on a
-   * single server): a Map or a Set makes its table anew whenever it is emptied. Two here and one in `Link` took 2.6 of the
-   * 4.4 µs that a lone call spent in this process beside the client.
-   */
+  /** What goes to each node. */
   readonly #lanes = new Map<Breaker, Lane>();
-  readonly #open = new Map<number, Call | undefined>();
+  /**
+   * The call of each slot that still takes more; one slot on a single server. Nothing here that a lone call fills and
+   * empties is a Map or a Set, nor an array that shrinks: V8 makes their memory anew each time. Two Maps here and a Set in
+   * `Link` took 2.6 of the 4.4 µs that a lone call spent in this process beside the client.
+   */
+  readonly #open: (Call | undefined)[];
   #flushing = false;
   /** Calls that are neither answered nor given up, and those of them that were sent. */
   #calls = 0;
   #underWay = 0;
   /** Rows of the replies that were heard in these two turns, and the replies that are heard at their end. */
   #heard = 0;
-  readonly #unheard: Answered[] = [];
+  readonly #unheard: Call[] = [];
   #turnsAreShort = true;
   /** Serves all calls; µs on the local clock. */
   #timer: DeadlineTimer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
-  constructor(link: Link, script: Script, clock: Clock, max: number, now: () => number) {
+  /** `exact` is read for a lone call, where a reading that is shared by a turn costs more than it saves. */
+  constructor(link: Link, script: Script, clock: Clock, exact: Clock, max: number, now: () => number) {
     this.#link = link;
     this.#script = script;
     this.#clock = clock;
+    this.#exact = exact;
+    this.#open = Array.from({ length: link.connection.cluster ? slots : 1 });
     this.#max = max;
     this.#now = now;
   }
@@ -81,15 +87,19 @@ export class Batcher {
     reject: Caller["reject"],
   ): void {
     const slot = gate.slot(tag);
-    let call = this.#open.get(slot);
+    let call = this.#open[slot];
+    let now: number;
     if (call === undefined || call.rows >= this.#max) {
-      call = new Call(slot, this.#lane(slot));
-      this.#open.set(slot, call);
+      now = this.#calls === 0 ? this.#exact.now() : this.#clock.now();
+      call = new Call(slot, this.#lane(slot), now);
+      this.#open[slot] = call;
       call.lane.waiting.push(call);
       this.#calls += 1;
       this.#flushSoon();
+    } else {
+      now = this.#clock.now();
     }
-    const deadline = this.#clock.now() + timeout * 1000;
+    const deadline = now + timeout * 1000;
     call.add(gate, tag, { cost, count, resolve, reject, timeout, deadline });
     if (deadline < call.due) this.#watch(call, deadline);
   }
@@ -108,28 +118,25 @@ export class Batcher {
   readonly #flush = (): void => {
     this.#flushing = false;
     for (const lane of this.#lanes.values()) {
-      let sent = 0;
       // what is sent to a server that hangs is done when it goes on, when nobody wants it any more
       const most = lane.breaker.doubtful ? this.#max : rowsInFlight;
-      for (const call of lane.waiting) {
+      for (let call = lane.waiting.first; call !== undefined; call = lane.waiting.first) {
         if (lane.rows > 0 && lane.rows + call.rows > most) break;
-        sent += 1;
         this.#send(call);
       }
-      if (sent > 0) lane.waiting.splice(0, sent);
     }
   };
 
   /** Sends everything that has gathered, before the store closes. */
   finish(): void {
-    for (const lane of this.#lanes.values()) for (const call of lane.waiting.splice(0)) this.#send(call);
+    for (const { waiting } of this.#lanes.values()) for (const call of waiting.all()) this.#send(call);
   }
 
   #lane(slot: number): Lane {
     const breaker = this.#link.breaker(slot);
     let lane = this.#lanes.get(breaker);
     if (lane === undefined) {
-      lane = { breaker, waiting: [], underWay: [], rows: 0 };
+      lane = { breaker, waiting: new CallList(), underWay: new CallList(), rows: 0 };
       this.#lanes.set(breaker, lane);
     }
     return lane;
@@ -137,15 +144,21 @@ export class Batcher {
 
   #send(call: Call): void {
     this.#take(call);
-    call.sent = this.#clock.now();
+    const { lane } = call;
+    // alone, it was asked for just now
+    call.sent = this.#calls === 1 ? call.asked : this.#clock.now();
     call.timeout = Math.max(1, Math.ceil((call.last - call.sent) / 1000));
-    call.lane.rows += call.rows;
-    call.lane.underWay.push(call);
+    lane.rows += call.rows;
+    lane.waiting.remove(call);
+    lane.underWay.push(call);
     this.#underWay += 1;
     const { keys, args } = call.encode(this.#now());
     this.#link.run(this.#script, keys, args, call).then(
-      (reply) => this.#hearInTurn({ call, reply }),
-      (error: unknown) => this.#settle(call, () => call.fail(error)),
+      (reply) => this.#hearInTurn(call, reply),
+      (error: unknown) => {
+        call.fail(error);
+        this.#done(call);
+      },
     );
   }
 
@@ -156,19 +169,19 @@ export class Batcher {
    * runs node-redis had 105 000 decisions a second with 250 in flight and 95 000 with 1000, as against 165 000 and 155 000;
    * ioredis, which writes at once, is as fast either way. While turns are long nothing is put off.
    */
-  #hearInTurn(answered: Answered): void {
-    const { rows } = answered.call;
-    const full = this.#heard > 0 && this.#heard + rows > portion;
+  #hearInTurn(call: Call, reply: unknown): void {
+    call.reply = reply;
+    const full = this.#heard > 0 && this.#heard + call.rows > portion;
     if (this.#turnsAreShort && (full || this.#unheard.length > 0)) {
-      this.#unheard.push(answered);
+      this.#unheard.push(call);
       return;
     }
     if (this.#heard === 0 && this.#underWay > 1) {
       const from = this.#clock.now();
       setImmediate(() => setImmediate(() => this.#hearRest(from)));
     }
-    if (this.#underWay > 1) this.#heard += rows;
-    this.#hear(answered);
+    if (this.#underWay > 1) this.#heard += call.rows;
+    this.#hear(call);
   }
 
   #hearRest(from: number): void {
@@ -179,16 +192,12 @@ export class Batcher {
 
   /** Hands out the answers that are here. */
   hearAll(): void {
-    for (const answered of this.#unheard.splice(0)) this.#hear(answered);
+    for (const call of this.#unheard.splice(0)) this.#hear(call);
   }
 
-  #hear({ call, reply }: Answered): void {
-    this.#settle(call, () => call.answer(checkedReply(reply, call.figures)));
-  }
-
-  #settle(call: Call, tell: () => void): void {
+  #hear(call: Call): void {
     try {
-      tell();
+      call.answer(checkedReply(call.reply, call.figures));
     } catch (error) {
       call.fail(error);
     }
@@ -214,7 +223,10 @@ export class Batcher {
     this.#timerAt = Number.POSITIVE_INFINITY;
     // what was answered in time is not late
     this.hearAll();
-    const calls = Array.from(this.#lanes.values(), ({ waiting, underWay }) => [...underWay, ...waiting]).flat();
+    const calls = Array.from(this.#lanes.values(), ({ waiting, underWay }) => [
+      ...underWay.all(),
+      ...waiting.all(),
+    ]).flat();
     const late: Call[] = [];
     for (const call of calls) {
       const next = call.due > reached ? call.due : call.expire(reached);
@@ -225,7 +237,7 @@ export class Batcher {
       } else {
         // nobody waits for it any more: it is never sent, so that nothing of it counts
         this.#take(call);
-        call.lane.waiting.splice(call.lane.waiting.indexOf(call), 1);
+        call.lane.waiting.remove(call);
         this.#calls -= 1;
       }
     }
@@ -235,21 +247,20 @@ export class Batcher {
 
   /** Nobody joins it any more. */
   #take(call: Call): void {
-    if (this.#open.get(call.slot) === call) this.#open.set(call.slot, undefined);
+    if (this.#open[call.slot] === call) this.#open[call.slot] = undefined;
   }
 
   /** It is answered, has failed, or is given up: others may be sent in its place. */
   #done(call: Call): void {
     if (call.done) return;
     call.done = true;
-    const { waiting, underWay } = call.lane;
-    call.lane.rows -= call.rows;
-    const last = underWay.pop() as Call;
-    if (last !== call) underWay[underWay.indexOf(call)] = last;
+    const { lane } = call;
+    lane.rows -= call.rows;
+    lane.underWay.remove(call);
     this.#calls -= 1;
     this.#underWay -= 1;
     if (this.#calls === 0) this.#timer?.hold(false);
-    if (waiting.length > 0) this.#flushSoon();
+    if (lane.waiting.first !== undefined) this.#flushSoon();
   }
 }
 
@@ -264,17 +275,37 @@ const longTurn = 5000;
 /** The way to one node. */
 interface Lane {
   readonly breaker: Breaker;
-  /** Calls that are not sent, oldest first. */
-  readonly waiting: Call[];
-  readonly underWay: Call[];
+  /** Calls that are not sent. */
+  readonly waiting: CallList;
+  readonly underWay: CallList;
   /** Of the calls under way. */
   rows: number;
 }
 
-/** A call that the server has answered. */
-interface Answered {
-  readonly call: Call;
-  readonly reply: unknown;
+/** Calls, oldest first, in an array that keeps its length when they go. */
+class CallList {
+  readonly #calls: (Call | undefined)[] = [];
+  #size = 0;
+
+  get first(): Call | undefined {
+    return this.#size === 0 ? undefined : this.#calls[0];
+  }
+
+  all(): Call[] {
+    return this.#calls.slice(0, this.#size) as Call[];
+  }
+
+  push(call: Call): void {
+    this.#calls[this.#size++] = call;
+  }
+
+  remove(call: Call): void {
+    const calls = this.#calls;
+    const last = this.#size - 1;
+    for (let at = calls.indexOf(call); at < last; at++) calls[at] = calls[at + 1];
+    calls[last] = undefined;
+    this.#size = last;
+  }
 }
 
 /** Who asked: once at a cost, or for a lot, which is up to `count` calls at once. */
@@ -296,10 +327,53 @@ function isPlain({ cost, count }: Caller): boolean {
   return cost === 1 && count === 1;
 }
 
-/** One call of the script. */
-class Call extends Attempt {
+/** A key that is asked for, and who asks, in order. */
+interface Asked {
+  readonly tag: string;
+  readonly callers: Caller[];
+}
+
+/** What is asked of one limiter. The keys of a call are few, and as a rule one: a Map of them is made for the second. */
+class Section {
+  readonly gate: RedisGate;
+  readonly keys: Asked[];
+  #byTag: Map<string, Asked> | undefined;
+
+  constructor(gate: RedisGate, first: Asked) {
+    this.gate = gate;
+    this.keys = [first];
+  }
+
+  find(tag: string): Asked | undefined {
+    if (this.#byTag !== undefined) return this.#byTag.get(tag);
+    const only = this.keys[0] as Asked;
+    return only.tag === tag ? only : undefined;
+  }
+
+  add(asked: Asked): void {
+    this.#byTag ??= new Map(this.keys.map((each) => [each.tag, each]));
+    this.#byTag.set(asked.tag, asked);
+    this.keys.push(asked);
+  }
+
+  /** Whether each key is asked once, at a cost of 1. */
+  isPlain(): boolean {
+    return this.keys.every(({ callers }) => callers.length === 1 && isPlain(callers[0] as Caller));
+  }
+}
+
+/** One call of the script. It has the fields of an attempt: to be derived from it took 0.1 µs of a lone call. */
+class Call implements Attempt {
+  readonly breaker: Breaker;
+  timeout = 0;
+  key = "";
+  owed = false;
+  over = false;
+  group: Attempt["group"];
   readonly slot: number;
   readonly lane: Lane;
+  /** µs on the local clock: when the first of its callers asked. */
+  readonly asked: number;
   /** What it costs the server, in rows: those that it reads, and the further runs on them. */
   rows = 0;
   /** µs on the local clock: when the first of its callers expires, and the last. */
@@ -310,77 +384,89 @@ class Call extends Attempt {
   done = false;
   /** What its reply has to hold besides the moment. */
   figures = 0;
-  readonly #sections = new Map<RedisGate, Map<string, Caller[]>>();
+  /** The server's, while others are heard first. */
+  reply: unknown;
+  #sections: Section[] = [];
 
-  constructor(slot: number, lane: Lane) {
-    super(lane.breaker, 0);
+  constructor(slot: number, lane: Lane, asked: number) {
+    this.breaker = lane.breaker;
     this.slot = slot;
     this.lane = lane;
+    this.asked = asked;
   }
 
-  add(gate: RedisGate, key: string, caller: Caller): void {
-    let section = this.#sections.get(gate);
-    if (section === undefined) {
-      section = new Map();
-      this.#sections.set(gate, section);
-    }
-    const callers = section.get(key);
-    if (callers === undefined) {
-      section.set(key, [caller]);
+  add(gate: RedisGate, tag: string, caller: Caller): void {
+    const section = this.#sectionOf(gate);
+    const asked = section?.find(tag);
+    if (asked === undefined) {
+      const first = { tag, callers: [caller] };
+      if (section === undefined) this.#sections.push(new Section(gate, first));
+      else section.add(first);
       this.rows += gate.weight;
       this.figures += gate.figures;
     } else {
-      if ((callers.at(-1) as Caller).cost !== caller.cost) {
+      if ((asked.callers.at(-1) as Caller).cost !== caller.cost) {
         // another cost is another run, and takes the server as long as another row
         this.rows += gate.weight;
         this.figures += gate.figuresPerRun;
       }
-      callers.push(caller);
+      asked.callers.push(caller);
     }
     if (caller.deadline > this.last) this.last = caller.deadline;
   }
 
+  #sectionOf(gate: RedisGate): Section | undefined {
+    for (const section of this.#sections) if (section.gate === gate) return section;
+    return undefined;
+  }
+
   encode(now: number): { keys: string[]; args: (string | number)[] } {
+    const alone = now === 0 ? this.#alone() : undefined;
+    if (alone !== undefined) return alone;
     const keys: string[] = [];
     const args: (string | number)[] = ["consume", now];
-    for (const [gate, section] of this.#sections) {
-      const count = args.push(gate.encoded, section.size) - 1;
-      let plain = true;
-      for (const [key, callers] of section) {
-        gate.pushKeys(keys, key);
-        plain &&= callers.length === 1 && isPlain(callers[0] as Caller);
+    for (const section of this.#sections) {
+      const plain = section.isPlain();
+      const count = section.keys.length;
+      args.push(section.gate.encoded, plain ? -count : count);
+      for (const { tag, callers } of section.keys) {
+        keys.push(...section.gate.namesOf(tag));
+        if (!plain) pushRuns(args, callers);
       }
-      if (plain) args[count] = -section.size;
-      else for (const callers of section.values()) pushRuns(args, callers);
     }
     return { keys, args };
+  }
+
+  /** One key that is asked once: what such a call does not say, the server need not read. */
+  #alone(): { keys: string[]; args: string[] } | undefined {
+    if (this.#sections.length > 1) return undefined;
+    const section = this.#sections[0] as Section;
+    const { gate, keys } = section;
+    if (keys.length > 1 || gate.encodedPolicy === undefined || !section.isPlain()) return undefined;
+    return { keys: gate.namesOf((keys[0] as Asked).tag), args: [gate.encodedPolicy] };
   }
 
   answer(reply: readonly unknown[]): void {
     const now = Number(reply[0]);
     let at = 1;
-    for (const [gate, section] of this.#sections) {
-      for (const [tag, callers] of section) at = answerKey(gate, tag, callers, reply, at, now, this.sent);
+    for (const { gate, keys } of this.#sections) {
+      for (const { tag, callers } of keys) at = answerKey(gate, tag, callers, reply, at, now, this.sent);
     }
   }
 
   /** Rejects those whose time is over; returns the next deadline, if anybody still waits. */
   expire(now: number): number | undefined {
     let next = Number.POSITIVE_INFINITY;
-    for (const section of this.#sections.values()) {
-      for (const callers of section.values()) {
-        for (const caller of callers) {
-          if (caller.deadline > now) {
-            next = Math.min(next, caller.deadline);
-            continue;
-          }
-          if (caller.resolve === nobody) continue;
-          const { reject } = caller;
-          // it keeps its place, for the answer is read in order; a late reply is handed to nobody
-          caller.resolve = caller.reject = nobody;
-          reject(timeoutError(caller.timeout));
-        }
+    for (const caller of this.#callers()) {
+      if (caller.deadline > now) {
+        next = Math.min(next, caller.deadline);
+        continue;
       }
+      if (caller.resolve === nobody) continue;
+      const { reject } = caller;
+      // it keeps its place, for the answer is read in order; a late reply is handed to nobody
+      caller.resolve = caller.reject = nobody;
+      reject(timeoutError(caller.timeout));
     }
     if (next === Number.POSITIVE_INFINITY) return undefined;
     if (this.sent < 0) this.#forgetExpired();
@@ -389,20 +475,22 @@ class Call extends Attempt {
 
   /** What is not sent yet need not ask for those whose time is over. */
   #forgetExpired(): void {
-    const sections = Array.from(this.#sections);
-    this.#sections.clear();
+    const sections = this.#sections;
+    this.#sections = [];
     this.rows = this.figures = 0;
-    for (const [gate, section] of sections) {
-      for (const [key, callers] of section) {
-        for (const caller of callers) if (caller.resolve !== nobody) this.add(gate, key, caller);
+    for (const { gate, keys } of sections) {
+      for (const { tag, callers } of keys) {
+        for (const caller of callers) if (caller.resolve !== nobody) this.add(gate, tag, caller);
       }
     }
   }
 
   fail(error: unknown): void {
-    for (const section of this.#sections.values()) {
-      for (const callers of section.values()) for (const caller of callers) caller.reject(error);
-    }
+    for (const { reject } of this.#callers()) reject(error);
+  }
+
+  #callers(): Caller[] {
+    return this.#sections.flatMap(({ keys }) => keys.flatMap(({ callers }) => callers));
   }
 }
 

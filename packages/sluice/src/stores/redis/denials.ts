@@ -79,7 +79,7 @@ export class Denials {
 
   /** Something is given back: neither what was refused is believed any more, nor what was asked until now. */
   distrust(tag: string): void {
-    const now = this.#clock.now();
+    const now = this.#exact.now();
     this.#denials.delete(tag);
     if (this.#corrected.size >= mostCorrected) {
       this.#othersCorrected = now;

@@ -4,6 +4,7 @@
 --   `consume` and a `decide` that may not wait, the key of its line. All in one slot.
 -- ARGV: a verb, the moment (µs; 0 for the server's own clock), then what the verb reads. A limiter is written in
 --   JSON, as a list of its policies, each a list of its parameters, the margin of its rows (ms) and its algorithm.
+--   A policy and no more is short for: consume, 0, a limiter of that policy, -1; lone.lua has tried that before.
 --   consume  sections, one a limiter: limiter, number of keys (negative: each is asked once, at a cost of 1), then for
 --            each key its runs: cost and count (asked `count` times), the count negative when another run follows
 --   decide   longest wait (-1 to look only), shortest wait, name of the place in a line, number of asks, for each:
@@ -23,86 +24,43 @@
 -- Of each key, and of all keys of one decision, everything that could fail is read before anything is written. A key
 -- of `consume` that fails spoils no other: all that the reply says of it is "!" and why. Every key that is written
 -- expires.
--- luacheck: read globals newAlgorithm newSingle
+-- luacheck: read globals newAlgorithm newSingle takeShort
+-- luacheck: globals decoded
 
--- The common calls come first: of one policy, whose algorithm has a short form, each key asked once at a cost of 1.
--- All that they can do without is made after them. The two functions that they need capture no local: that would cost
--- more than the look-ups.
-
-local function marginOf(policy, isGiven)
-  return isGiven and 3600000 or policy[#policy - 1]
-end
-
--- Takes the short form of the step for a key that holds `value`, or nothing. Returns whether that was enough. What it
--- takes for whole numbers is what `isWhole` does.
-local function takeShort(key, value, short, policy, now, tail)
-  local one, two = 0, 0
-  if value then
-    one = tonumber(value)
-    if not one then
-      local gap = string.find(value, " ", 1, true)
-      if gap then
-        one, two = tonumber(string.sub(value, 1, gap - 1)), tonumber(string.sub(value, gap + 1))
-      end
-    end
-    local fits = one and two and one >= 0 and two >= 0 and one <= 9007199254740991 and two <= 9007199254740991
-    if not fits or one % 1 ~= 0 or two % 1 ~= 0 then
-      return false
-    end
-  end
-  local after, rest = short(one, two, now, policy)
-  if after then
-    local text = rest > 0 and string.format("%d %d", after, rest) or string.format("%d", after)
-    redis.call("SET", key, text, "PX", string.format("%d", (after - now) / 1000 + tail))
-  end
-  return after ~= nil
-end
-
-local verb = ARGV[1]
-local now = tonumber(ARGV[2])
+local call, tonumber, format = redis.call, tonumber, string.format
+local arguments = decoded and { "consume", "0", "", "-1" } or ARGV
+local verb = arguments[1]
+local now = tonumber(arguments[2])
 local isGiven = now ~= 0
 if not isGiven then
-  local time = redis.call("TIME")
+  local time = call("TIME")
   now = time[1] * 1000000 + time[2]
 end
 
--- The limiter that is read next, where it has been decoded already.
-local decoded
-
--- A lone call comes first: decided here, its round trip takes 63 µs, and 65 as a batch of one.
-if verb == "consume" and ARGV[4] == "-1" and not ARGV[5] then
-  decoded = cjson.decode(ARGV[3])
-  local only = decoded[1]
-  local short = not decoded[2] and newSingle(only[#only])
-  if short then
-    -- an error is a table: what the key holds is not ours, and is told of below
-    local value = redis.pcall("GET", KEYS[1])
-    if type(value) ~= "table" and takeShort(KEYS[1], value, short, only, now, marginOf(only, isGiven) + 2) then
-      return { now, value }
-    end
-  end
+local function marginOf(policy)
+  return isGiven and 3600000 or policy[#policy - 1]
 end
 
-local call, tonumber, format = redis.call, tonumber, string.format
 local largest = 9007199254740991
 
-local arguments = 2
+-- how many arguments have been read
+local reached = 2
 local reply = { now }
 -- Of `consume`: how many keys are done, and the rows among them that take the whole step. No two sections share a key.
 local taken = 0
 local odd
 local foreign = "!WRONGTYPE Operation against a key holding the wrong kind of value"
 
-while verb == "consume" and arguments < #ARGV do
-  decoded = decoded or cjson.decode(ARGV[arguments + 1])
-  local only, keys = decoded[1], -ARGV[arguments + 2]
+while verb == "consume" and reached < #arguments do
+  decoded = decoded or cjson.decode(arguments[reached + 1])
+  local only, keys = decoded[1], -arguments[reached + 2]
   local short = keys > 0 and not decoded[2] and newSingle(only[#only])
   if not short then
     break
   end
   decoded = nil
-  arguments = arguments + 2
-  local tail = marginOf(only, isGiven) + 2
+  reached = reached + 2
+  local tail = marginOf(only) + 2
   local newValue, newExpiry
   local told = #reply
   local values = call("MGET", unpack(KEYS, taken + 1, taken + keys))
@@ -127,19 +85,19 @@ while verb == "consume" and arguments < #ARGV do
   end
   taken = taken + keys
 end
-if verb == "consume" and arguments == #ARGV and not odd then
+if verb == "consume" and reached == #arguments and not odd then
   return reply
 end
 
 local match, gmatch = string.match, string.gmatch
 
 local function read()
-  arguments = arguments + 1
-  return ARGV[arguments]
+  reached = reached + 1
+  return arguments[reached]
 end
 local function number()
-  arguments = arguments + 1
-  return tonumber(ARGV[arguments])
+  reached = reached + 1
+  return tonumber(arguments[reached])
 end
 
 local function isWhole(value)
@@ -151,7 +109,7 @@ local function prepare(policy)
   local name = policy[#policy]
   loaded[name] = loaded[name] or newAlgorithm(name)
   policy.algorithm = loaded[name]
-  policy.margin = marginOf(policy, isGiven)
+  policy.margin = marginOf(policy)
 end
 
 local function limiter()
@@ -366,7 +324,7 @@ if odd then
 end
 
 if verb == "consume" then
-  while arguments < #ARGV do
+  while reached < #arguments do
     local policies, keys = limiter(), number()
     local only = policies[1]
     local program = only.algorithm

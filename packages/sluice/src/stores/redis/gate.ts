@@ -11,7 +11,7 @@ import {
   amend,
   backAt,
   checkedReply,
-  encodeLimiter,
+  encodePolicy,
   figuresPerLog,
   loadRow,
   logFigures,
@@ -72,8 +72,9 @@ export class RedisGate implements Gate {
   readonly driver: Driver;
   readonly policies: readonly Policy[];
   readonly parts: readonly Part[];
-  /** As the script reads it. */
+  /** As the script reads it; and its policy, if it has but one. */
   readonly encoded: string;
+  readonly encodedPolicy: string | undefined;
   /** What a run of calls on a key costs the server, in rows of one number. */
   readonly weight: number;
   /** What a reply tells of one key, and of each further run of calls on it. */
@@ -96,7 +97,9 @@ export class RedisGate implements Gate {
     this.driver = driver;
     this.policies = policies;
     this.parts = partsOf(policies);
-    this.encoded = encodeLimiter(policies);
+    const encoded = policies.map(encodePolicy);
+    this.encoded = `[${encoded.join()}]`;
+    this.encodedPolicy = encoded.length === 1 ? encoded[0] : undefined;
     this.#station = station;
     this.#starts = policies.map(({ name }) => keyStart(station.prefix, limiter, name));
     this.#lineStart = partStart(station.prefix, limiter, "line");
@@ -118,8 +121,8 @@ export class RedisGate implements Gate {
   }
 
   /** The names of a key's rows. */
-  pushKeys(keys: string[], tag: string): void {
-    for (const start of this.#starts) keys.push(`${start}${tag}}`);
+  namesOf(tag: string): string[] {
+    return this.#starts.map((start) => `${start}${tag}}`);
   }
 
   /** The name of the line of those who wait for a key. */
@@ -230,9 +233,7 @@ export class RedisGate implements Gate {
     this.#resets.delete(tag);
     this.#resets.set(tag, count);
     if (this.#resets.size > mostResets) this.#resets.delete(this.#resets.keys().next().value as string);
-    const keys: string[] = [];
-    this.pushKeys(keys, tag);
-    keys.push(this.lineOf(tag));
+    const keys = [...this.namesOf(tag), this.lineOf(tag)];
     const { link } = this.#station;
     const [first] = keys as [string];
     try {
@@ -341,9 +342,7 @@ export class RedisGate implements Gate {
     owed = true,
   ): Promise<readonly unknown[]> {
     const { link, script, now } = this.#station;
-    const keys: string[] = [];
-    this.pushKeys(keys, tag);
-    keys.push(this.lineOf(tag));
+    const keys = [...this.namesOf(tag), this.lineOf(tag)];
     const [name, ...figures] = verb;
     const args = [name as string, now(), ...figures, this.encoded, ...rest];
     const reply = await link.within(timeout, keys[0] as string, (attempt) => {

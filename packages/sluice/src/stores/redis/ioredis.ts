@@ -46,6 +46,21 @@ function commandClass(client: IoredisClient): CommandClass {
   return sample.constructor as CommandClass;
 }
 
+/**
+ * In small letters, and always the same text: the client looks each name up half a dozen times, and a text that was just
+ * made has to be found among all others for that each time.
+ */
+function nameOf(command: string): string {
+  const known = names.get(command);
+  if (known !== undefined) return known;
+  const name = command.toLowerCase();
+  names.set(command, name);
+  return name;
+}
+
+/** The few commands that we send. */
+const names = new Map<string, string>();
+
 export function ioredisConnection(client: IoredisClient): RedisConnection {
   const Command = commandClass(client);
   const { keyPrefix } = client.options;
@@ -53,7 +68,7 @@ export function ioredisConnection(client: IoredisClient): RedisConnection {
 
   return {
     send(args, key) {
-      const name = asText(args[0] as string).toLowerCase();
+      const name = nameOf(args[0] as string);
       const rest = args.slice(1).map(asText);
       const command = new Command(name, keyPrefix ? rest : [], options);
       if (!keyPrefix) {

@@ -41,13 +41,16 @@ function outer(text: string, unsafe: RegExp): string {
   return text.replace(unsafe, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
+/** How many slots a cluster has. */
+export const slots = 16_384;
+
 /** The cluster slot of what stands in the braces: CRC-16/XMODEM modulo 16384 (Redis cluster specification). */
 export function slotOf(tag: string): number {
   let crc = 0;
   for (const byte of Buffer.from(tag)) {
     crc = ((crc << 8) & 0xffff) ^ (crcTable[((crc >>> 8) ^ byte) & 0xff] as number);
   }
-  return crc & 0x3fff;
+  return crc % slots;
 }
 
 /** The same of a whole name that was made here: it has one pair of braces, and ends with it. */

@@ -66,7 +66,8 @@ export class Link {
 
   /** Runs the script once, wherever the server keeps it. */
   run(script: Script, keys: readonly string[], args: readonly (string | number)[], attempt: Attempt): Promise<unknown> {
-    return this.#deliver(["EVALSHA", script.sha, keys.length, ...keys, ...args], keys[0] as string, attempt, script);
+    const head: (string | number)[] = ["EVALSHA", script.sha, keys.length];
+    return this.#deliver(head.concat(keys, args), keys[0] as string, attempt, script);
   }
 
   /** Sends one command. */
@@ -114,30 +115,47 @@ export class Link {
     for (const breaker of this.#breakers.values()) breaker.close();
   }
 
-  async #deliver(
+  /** Nothing of it is an `async` function: where nothing goes wrong, one promise is made of the client's. */
+  #deliver(
     command: readonly (string | number)[],
     key: string,
     attempt: Attempt,
     script: Script | undefined,
   ): Promise<unknown> {
-    if (this.#closed) throw new ClosedError("store");
-    if (!attempt.owed) attempt.breaker.check();
+    try {
+      if (this.#closed) throw new ClosedError("store");
+      if (!attempt.owed) attempt.breaker.check();
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
     attempt.key = key;
     attempt.group = this.#groups.at(-1) as Group;
     attempt.group.open += 1;
-    let sent = command;
-    do {
-      try {
-        const reply = await this.connection.send(sent, key, attempt.timeout);
+    return this.#try(command, attempt, script);
+  }
+
+  #try(command: readonly (string | number)[], attempt: Attempt, script: Script | undefined): Promise<unknown> {
+    return this.connection.send(command, attempt.key, attempt.timeout).then(
+      (reply) => {
         if (this.#end(attempt)) attempt.breaker.succeeded();
         return reply;
-      } catch (error) {
-        if (script !== undefined && isNoScript(error)) sent = ["EVAL", script.text, ...command.slice(2)];
-        else if (isTryAgain(error)) await new Promise((resolve) => setTimeout(resolve, tryAgainDelay));
-        else throw this.#failed(attempt, error);
-      }
-    } while (!attempt.over);
-    throw timeoutError(attempt.timeout);
+      },
+      (error: unknown) => this.#again(error, command, attempt, script),
+    );
+  }
+
+  /** Nothing ran: it is tried once more, if anybody still waits. */
+  async #again(
+    error: unknown,
+    command: readonly (string | number)[],
+    attempt: Attempt,
+    script: Script | undefined,
+  ): Promise<unknown> {
+    const lacksScript = script !== undefined && isNoScript(error);
+    if (!lacksScript && !isTryAgain(error)) throw this.#failed(attempt, error);
+    if (!lacksScript) await new Promise((resolve) => setTimeout(resolve, tryAgainDelay));
+    if (attempt.over) throw timeoutError(attempt.timeout);
+    return this.#try(lacksScript ? ["EVAL", script.text, ...command.slice(2)] : command, attempt, script);
   }
 
   #failed(attempt: Attempt, error: unknown): StoreError {

@@ -1,4 +1,4 @@
-// Written by scripts/programs.mjs from algorithms/token-bucket/single.lua, algorithms/fixed-window/fixed-window.lua, algorithms/sliding-counter/sliding-counter.lua, algorithms/sliding-window/sliding-window.lua, algorithms/token-bucket/continuous.lua, algorithms/token-bucket/interval.lua, stores/redis/driver.lua. Do not edit.
+// Written by scripts/programs.mjs from algorithms/token-bucket/single.lua, stores/redis/lone.lua, algorithms/fixed-window/fixed-window.lua, algorithms/sliding-counter/sliding-counter.lua, algorithms/sliding-window/sliding-window.lua, algorithms/token-bucket/continuous.lua, algorithms/token-bucket/interval.lua, stores/redis/driver.lua. Do not edit.
 import type { Script } from "../../core/store.js";
 
 export const limiterScript: Script = {
@@ -22,6 +22,42 @@ export const limiterScript: Script = {
     "return tat, part\n" +
     "end\n" +
     "end\n" +
+    "end\n" +
+    "local function takeShort(key, value, short, policy, now, tail)\n" +
+    "local one, two = 0, 0\n" +
+    "if value then\n" +
+    "one = tonumber(value)\n" +
+    "if not one then\n" +
+    "local gap = string.find(value, \" \", 1, true)\n" +
+    "if gap then\n" +
+    "one, two = tonumber(string.sub(value, 1, gap - 1)), tonumber(string.sub(value, gap + 1))\n" +
+    "end\n" +
+    "end\n" +
+    "local fits = one and two and one >= 0 and two >= 0 and one <= 9007199254740991 and two <= 9007199254740991\n" +
+    "if not fits or one % 1 ~= 0 or two % 1 ~= 0 then\n" +
+    "return false\n" +
+    "end\n" +
+    "end\n" +
+    "local after, rest = short(one, two, now, policy)\n" +
+    "if after then\n" +
+    "local text = rest > 0 and string.format(\"%d %d\", after, rest) or string.format(\"%d\", after)\n" +
+    "redis.call(\"SET\", key, text, \"PX\", string.format(\"%d\", (after - now) / 1000 + tail))\n" +
+    "end\n" +
+    "return after ~= nil\n" +
+    "end\n" +
+    "local decoded -- luacheck: ignore\n" +
+    "if not ARGV[2] then\n" +
+    "local only = cjson.decode(ARGV[1])\n" +
+    "local short = newSingle(only[#only])\n" +
+    "if short then\n" +
+    "local time = redis.call(\"TIME\")\n" +
+    "local now = time[1] * 1000000 + time[2]\n" +
+    "local value = redis.pcall(\"GET\", KEYS[1])\n" +
+    "if type(value) ~= \"table\" and takeShort(KEYS[1], value, short, only, now, only[#only - 1] + 2) then\n" +
+    "return value and string.format(\"%d %s\", now, value) or string.format(\"%d\", now)\n" +
+    "end\n" +
+    "end\n" +
+    "decoded = { only }\n" +
     "end\n" +
     "local function newAlgorithm(name)\n" +
     "if name == \"fixed-window\" then\n" +
@@ -882,67 +918,34 @@ export const limiterScript: Script = {
     "}\n" +
     "end\n" +
     "end\n" +
-    "local function marginOf(policy, isGiven)\n" +
-    "return isGiven and 3600000 or policy[#policy - 1]\n" +
-    "end\n" +
-    "local function takeShort(key, value, short, policy, now, tail)\n" +
-    "local one, two = 0, 0\n" +
-    "if value then\n" +
-    "one = tonumber(value)\n" +
-    "if not one then\n" +
-    "local gap = string.find(value, \" \", 1, true)\n" +
-    "if gap then\n" +
-    "one, two = tonumber(string.sub(value, 1, gap - 1)), tonumber(string.sub(value, gap + 1))\n" +
-    "end\n" +
-    "end\n" +
-    "local fits = one and two and one >= 0 and two >= 0 and one <= 9007199254740991 and two <= 9007199254740991\n" +
-    "if not fits or one % 1 ~= 0 or two % 1 ~= 0 then\n" +
-    "return false\n" +
-    "end\n" +
-    "end\n" +
-    "local after, rest = short(one, two, now, policy)\n" +
-    "if after then\n" +
-    "local text = rest > 0 and string.format(\"%d %d\", after, rest) or string.format(\"%d\", after)\n" +
-    "redis.call(\"SET\", key, text, \"PX\", string.format(\"%d\", (after - now) / 1000 + tail))\n" +
-    "end\n" +
-    "return after ~= nil\n" +
-    "end\n" +
-    "local verb = ARGV[1]\n" +
-    "local now = tonumber(ARGV[2])\n" +
+    "local call, tonumber, format = redis.call, tonumber, string.format\n" +
+    "local arguments = decoded and { \"consume\", \"0\", \"\", \"-1\" } or ARGV\n" +
+    "local verb = arguments[1]\n" +
+    "local now = tonumber(arguments[2])\n" +
     "local isGiven = now ~= 0\n" +
     "if not isGiven then\n" +
-    "local time = redis.call(\"TIME\")\n" +
+    "local time = call(\"TIME\")\n" +
     "now = time[1] * 1000000 + time[2]\n" +
     "end\n" +
-    "local decoded\n" +
-    "if verb == \"consume\" and ARGV[4] == \"-1\" and not ARGV[5] then\n" +
-    "decoded = cjson.decode(ARGV[3])\n" +
-    "local only = decoded[1]\n" +
-    "local short = not decoded[2] and newSingle(only[#only])\n" +
-    "if short then\n" +
-    "local value = redis.pcall(\"GET\", KEYS[1])\n" +
-    "if type(value) ~= \"table\" and takeShort(KEYS[1], value, short, only, now, marginOf(only, isGiven) + 2) then\n" +
-    "return { now, value }\n" +
+    "local function marginOf(policy)\n" +
+    "return isGiven and 3600000 or policy[#policy - 1]\n" +
     "end\n" +
-    "end\n" +
-    "end\n" +
-    "local call, tonumber, format = redis.call, tonumber, string.format\n" +
     "local largest = 9007199254740991\n" +
-    "local arguments = 2\n" +
+    "local reached = 2\n" +
     "local reply = { now }\n" +
     "local taken = 0\n" +
     "local odd\n" +
     "local foreign = \"!WRONGTYPE Operation against a key holding the wrong kind of value\"\n" +
-    "while verb == \"consume\" and arguments < #ARGV do\n" +
-    "decoded = decoded or cjson.decode(ARGV[arguments + 1])\n" +
-    "local only, keys = decoded[1], -ARGV[arguments + 2]\n" +
+    "while verb == \"consume\" and reached < #arguments do\n" +
+    "decoded = decoded or cjson.decode(arguments[reached + 1])\n" +
+    "local only, keys = decoded[1], -arguments[reached + 2]\n" +
     "local short = keys > 0 and not decoded[2] and newSingle(only[#only])\n" +
     "if not short then\n" +
     "break\n" +
     "end\n" +
     "decoded = nil\n" +
-    "arguments = arguments + 2\n" +
-    "local tail = marginOf(only, isGiven) + 2\n" +
+    "reached = reached + 2\n" +
+    "local tail = marginOf(only) + 2\n" +
     "local newValue, newExpiry\n" +
     "local told = #reply\n" +
     "local values = call(\"MGET\", unpack(KEYS, taken + 1, taken + keys))\n" +
@@ -965,17 +968,17 @@ export const limiterScript: Script = {
     "end\n" +
     "taken = taken + keys\n" +
     "end\n" +
-    "if verb == \"consume\" and arguments == #ARGV and not odd then\n" +
+    "if verb == \"consume\" and reached == #arguments and not odd then\n" +
     "return reply\n" +
     "end\n" +
     "local match, gmatch = string.match, string.gmatch\n" +
     "local function read()\n" +
-    "arguments = arguments + 1\n" +
-    "return ARGV[arguments]\n" +
+    "reached = reached + 1\n" +
+    "return arguments[reached]\n" +
     "end\n" +
     "local function number()\n" +
-    "arguments = arguments + 1\n" +
-    "return tonumber(ARGV[arguments])\n" +
+    "reached = reached + 1\n" +
+    "return tonumber(arguments[reached])\n" +
     "end\n" +
     "local function isWhole(value)\n" +
     "return value and value >= 0 and value <= largest and value % 1 == 0\n" +
@@ -985,7 +988,7 @@ export const limiterScript: Script = {
     "local name = policy[#policy]\n" +
     "loaded[name] = loaded[name] or newAlgorithm(name)\n" +
     "policy.algorithm = loaded[name]\n" +
-    "policy.margin = marginOf(policy, isGiven)\n" +
+    "policy.margin = marginOf(policy)\n" +
     "end\n" +
     "local function limiter()\n" +
     "local text = read()\n" +
@@ -1168,7 +1171,7 @@ export const limiterScript: Script = {
     "end\n" +
     "end\n" +
     "if verb == \"consume\" then\n" +
-    "while arguments < #ARGV do\n" +
+    "while reached < #arguments do\n" +
     "local policies, keys = limiter(), number()\n" +
     "local only = policies[1]\n" +
     "local program = only.algorithm\n" +
@@ -1510,5 +1513,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "1e44a4240598cec3cd05aebeaa1aa029eaddebe3",
+  sha: "eba8fe27bad39e30cf72db4cc6bd009019c2f02a",
 };

@@ -130,7 +130,7 @@ class RedisDriver implements Driver {
   ) {
     const link = new Link(connection);
     const { max, now, denials, lots } = options;
-    const batcher = new Batcher(link, limiterScript, clock, max, now);
+    const batcher = new Batcher(link, limiterScript, clock, exact, max, now);
     this.clock = clock;
     this.alarms = new Alarms(exact);
     this.#station = { link, script: limiterScript, batcher, prefix, now, denials, lots };
@@ -199,7 +199,7 @@ class RedisDriver implements Driver {
     asks.forEach(({ gate, cost }, index) => {
       const { tag } = marks[index] as Mark;
       (gate as RedisGate).recall(tag);
-      (gate as RedisGate).pushKeys(keys, tag);
+      keys.push(...(gate as RedisGate).namesOf(tag));
       if (waits) keys.push((gate as RedisGate).lineOf(tag));
       args.push(cost, (gate as RedisGate).encoded);
     });

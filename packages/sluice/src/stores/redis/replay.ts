@@ -33,13 +33,10 @@ function marginOf({ window }: Policy): number {
   return Math.min(5000, Math.max(100, Math.ceil(window)));
 }
 
-/** A limiter as the script reads it. */
-export function encodeLimiter(policies: readonly Policy[]): string {
-  const rules = policies.map((policy) => {
-    const { algorithm, parameters } = ruleOf(policy);
-    return [...algorithm.encode(parameters), marginOf(policy), algorithm.name];
-  });
-  return JSON.stringify(rules);
+/** A policy as the script reads it; a limiter is a list of them. */
+export function encodePolicy(policy: Policy): string {
+  const { algorithm, parameters } = ruleOf(policy);
+  return JSON.stringify([...algorithm.encode(parameters), marginOf(policy), algorithm.name]);
 }
 
 export function loadRow(row: Row, text: RowText): void {
@@ -61,13 +58,22 @@ export function rowText(row: Row): string {
   return Array.from(row.subarray(0, last), (number) => number.toFixed(0)).join(" ");
 }
 
-/** The reply of the script: a moment, then so many figures. Anything else is not an answer to what was asked. */
-export function checkedReply(reply: unknown, figures: number): readonly unknown[] {
+/**
+ * The reply of the script: a moment, then so many figures; one text where one row was asked for. Anything else is not an
+ * answer to what was asked.
+ */
+export function checkedReply(told: unknown, figures: number): readonly unknown[] {
+  const reply = typeof told === "string" ? momentAndRow(told) : told;
   const fits = Array.isArray(reply) && reply.length === 1 + figures;
   if (!fits || !Number.isSafeInteger(Number(reply[0])) || Number(reply[0]) <= 0) {
-    throw unreadable(reply);
+    throw unreadable(told);
   }
   return reply;
+}
+
+function momentAndRow(text: string): [number, RowText] {
+  const gap = text.indexOf(" ");
+  return gap < 0 ? [Number(text), null] : [Number(text.slice(0, gap)), text.slice(gap + 1)];
 }
 
 /** Why the script could not decide for a key, where that stands in its first place of a reply; else undefined. */

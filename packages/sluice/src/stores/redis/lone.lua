@@ -1,0 +1,53 @@
+-- The common call, before everything that it can do without: one key is asked once, at a cost of 1, by the server's own
+-- clock, of a limiter with one policy.
+--
+-- KEYS: its row. ARGV: its policy, written as in driver.lua, which goes on with a policy or a row that has no short
+--   form, and with every other call.
+-- Returns the moment and, where there was a row, a space and that, as one text: the server reads a table that is
+--   returned for eight fields that might mean something.
+-- luacheck: read globals newSingle
+
+-- Functions are made anew at each call: these capture nothing, and there are as few as can be.
+
+-- Takes the short form of the step for a key that holds `value`, or nothing; it lives for `tail` ms longer than what it
+-- says. Returns whether that was enough. What it takes for whole numbers is what `isWhole` does.
+local function takeShort(key, value, short, policy, now, tail)
+  local one, two = 0, 0
+  if value then
+    one = tonumber(value)
+    if not one then
+      local gap = string.find(value, " ", 1, true)
+      if gap then
+        one, two = tonumber(string.sub(value, 1, gap - 1)), tonumber(string.sub(value, gap + 1))
+      end
+    end
+    local fits = one and two and one >= 0 and two >= 0 and one <= 9007199254740991 and two <= 9007199254740991
+    if not fits or one % 1 ~= 0 or two % 1 ~= 0 then
+      return false
+    end
+  end
+  local after, rest = short(one, two, now, policy)
+  if after then
+    local text = rest > 0 and string.format("%d %d", after, rest) or string.format("%d", after)
+    redis.call("SET", key, text, "PX", string.format("%d", (after - now) / 1000 + tail))
+  end
+  return after ~= nil
+end
+
+-- The limiter that is read next, where it has been decoded already: of use to what follows.
+local decoded -- luacheck: ignore
+
+if not ARGV[2] then
+  local only = cjson.decode(ARGV[1])
+  local short = newSingle(only[#only])
+  if short then
+    local time = redis.call("TIME")
+    local now = time[1] * 1000000 + time[2]
+    -- an error is a table: what the key holds is not ours, and is told of by what follows
+    local value = redis.pcall("GET", KEYS[1])
+    if type(value) ~= "table" and takeShort(KEYS[1], value, short, only, now, only[#only - 1] + 2) then
+      return value and string.format("%d %s", now, value) or string.format("%d", now)
+    end
+  end
+  decoded = { only }
+end
