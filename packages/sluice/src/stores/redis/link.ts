@@ -126,7 +126,7 @@ export class Link {
       if (this.#closed) throw new ClosedError("store");
       if (!attempt.owed) attempt.breaker.check();
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     attempt.key = key;
     attempt.group = this.#groups.at(-1) as Group;
