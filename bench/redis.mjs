@@ -136,24 +136,49 @@ const sections = {
     return `### 100 000 keys at random\n\n${await closed(contenders, [50, 250, 1000], [250, 1000])}`;
   },
 
-  /** How long a lone call takes depends on whether the other core sleeps: many rounds, and medians over all of them. */
+  /**
+   * How long a lone call takes depends on whether the other core sleeps, and differs by a fifth from process to process for
+   * as long as they live: in each process all libraries take turns, and are compared turn by turn.
+   */
   async lone() {
     const contenders = [
       ...ours.map(on("ioredis", "spread")),
       ...ours.map(on("ioredis", "lasting")),
       ...plainPeers.map(on("ioredis", "spread")),
-      on("iovalkey", "spread")("@fastify/rate-limit"),
     ];
-    const figures = await play("closed", contenders, [1], 4 * rounds);
-    const middles = new Map([...figures].map(([contender, runs]) => [contender, middle(runs, 1, "rate")]));
-    const fastest = Math.max(...[...middles].flatMap(([contender, rate]) => (isOurs(contender) ? [] : [rate])));
-    const rows = [...figures].map(([contender, runs]) => [
-      titleOf(contender),
-      spread(runs.map((run) => run[1].rate)),
-      milliseconds(middle(runs, 1, "p99")),
-      `${(middles.get(contender) / fastest).toFixed(2)} ×`,
-    ]);
-    const head = ["one call at a time", "decisions/s", "p99 ms", "/ fastest peer by its median"];
+    const turns = contenders.map(() => []);
+    for (let process = 0; process < rounds; process++) {
+      const figures = await measure(child, {
+        scenario: "turns",
+        contenders,
+        turns: 24,
+        build,
+        url: server.url,
+        quick: given.quick,
+      });
+      for (const [at, all] of turns.entries()) all.push(...figures[at]);
+    }
+    noises.push(median(turns.flat().map(({ others }) => others)));
+    const peers = contenders.flatMap((contender, at) => (isOurs(contender) ? [] : [turns[at]]));
+    const rows = contenders.map((contender, at) => {
+      const ratios = turns[at].map(({ rate }, turn) => rate / Math.max(...peers.map((peer) => peer[turn].rate)));
+      return [
+        titleOf(contender),
+        spread(turns[at].map(({ rate }) => rate)),
+        median(turns[at].map(({ serverMicros }) => serverMicros)).toFixed(1),
+        median(turns[at].map(({ nodeMicros }) => nodeMicros)).toFixed(1),
+        milliseconds(median(turns[at].map(({ p99 }) => p99))),
+        `${median(ratios).toFixed(2)} ×`,
+      ];
+    });
+    const head = [
+      "one call at a time",
+      "decisions/s",
+      "Redis CPU µs",
+      "Node CPU µs",
+      "p99 ms",
+      "/ fastest peer of the turn",
+    ];
     return `### 100 000 keys at random, one call at a time\n\n${table(head, rows)}`;
   },
 

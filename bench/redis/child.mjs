@@ -170,6 +170,26 @@ const scenarios = {
     return levels;
   },
 
+  /** One call at a time, each contender for a fifth of a second, by turns: what the process is like, it is for all of them. */
+  async turns() {
+    const contenders = [];
+    for (const { library, client: name, setting } of task.contenders) {
+      const client = await openClient(name, task.url);
+      const call = await makeLibrary(library, name, client, settings[setting], task.build);
+      contenders.push({ client, call, turns: [] });
+    }
+    for (const { call } of contenders) await touchAll(call);
+    for (const { call } of contenders) await warmUp(call, anyKey, 1);
+    for (let turn = 0; turn < task.turns; turn++) {
+      for (const { call, turns } of turn % 2 === 0 ? contenders : contenders.toReversed()) {
+        await closedLoop(call, anyKey, 1, 30);
+        turns.push(await metered(() => closedLoop(call, anyKey, 1, 200)));
+      }
+    }
+    for (const { client } of contenders) client.close();
+    return Object.fromEntries(contenders.map(({ turns }, at) => [at, turns]));
+  },
+
   async open() {
     const client = await openClient(task.client, task.url);
     const call = await makeLibrary(task.library, task.client, client, settings[task.setting], task.build);
