@@ -18,7 +18,10 @@ const algorithms = {
 };
 
 /** The short form of an algorithm's step, where it has one. */
-const singles = { "token-bucket": "algorithms/token-bucket/single.lua" };
+const singles = {
+  "fixed-window": "algorithms/fixed-window/single.lua",
+  "token-bucket": "algorithms/token-bucket/single.lua",
+};
 
 /** A function that runs one of the files, each a block that returns something, by name. */
 const choice = (name, files) => [

@@ -1,7 +1,8 @@
 -- The `step` of continuous.lua for a cost of 1 that is to start now, on a row without waiters or debt: its two numbers
--- afterwards; false when it refuses, which changes nothing; nil when that takes the whole step. Most calls are so, and
--- take the server a fifth less time by it.
+-- afterwards, when they have nothing more to say, and when those before had not; false when it refuses, which changes
+-- nothing; nil when that takes the whole step. Most calls are so, and take the server a fifth less time by it.
 return function(tat, part, now, p)
+  local before = tat
   if now < tat - p[5] + (part > p[6] and 1 or 0) then
     return nil
   end
@@ -15,5 +16,5 @@ return function(tat, part, now, p)
   if tat - p[5] + (part > p[6] and 1 or 0) > now then
     return false
   end
-  return tat, part
+  return tat, part, tat, before
 end

@@ -37,8 +37,9 @@ if not isGiven then
   now = time[1] * 1000000 + time[2]
 end
 
+-- µs
 local function marginOf(policy)
-  return isGiven and 3600000 or policy[#policy - 1]
+  return isGiven and 3600000000 or policy[#policy - 1] * 1000
 end
 
 local largest = 9007199254740991
@@ -60,7 +61,7 @@ while verb == "consume" and reached < #arguments do
   end
   decoded = nil
   reached = reached + 2
-  local tail = marginOf(only) + 2
+  local margin = marginOf(only)
   local newValue, newExpiry
   local told = #reply
   local values = call("MGET", unpack(KEYS, taken + 1, taken + keys))
@@ -68,16 +69,16 @@ while verb == "consume" and reached < #arguments do
     local key, value = KEYS[taken + index], values[index]
     if value then
       reply[told + index] = value
-      if not takeShort(key, value, short, only, now, tail) then
+      if not takeShort(key, value, short, only, now, margin) then
         odd = odd or {}
         odd[#odd + 1] = { place = told + index, key = key, value = value, policy = only }
       end
     else
       -- all new keys are written alike
       if not newValue then
-        local after, rest = short(0, 0, now, only)
+        local after, rest, resetAt = short(0, 0, now, only)
         newValue = rest > 0 and format("%d %d", after, rest) or format("%d", after)
-        newExpiry = format("%d", (after - now) / 1000 + tail)
+        newExpiry = format("%d", (resetAt - resetAt % margin + 2 * margin - now) / 1000 + 1)
       end
       -- MGET does not tell a key that is not there from one that holds something else, which is not ours to replace
       reply[told + index] = not call("SET", key, newValue, "PX", newExpiry, "NX") and foreign
@@ -122,13 +123,18 @@ local function limiter()
   return policies
 end
 
--- For how long a row is kept, in ms, as text: Redis writes numbers out more slowly, and would round this one. State
--- outlives what it says by the policy's margin: so a clock that steps back does not find it gone, and a key that is
--- asked for again soon is not made anew each time. Expiring keys held the server up for 20 ms at a time, and doubled
--- the slowest hundredth of the answers. It is an hour where the moment is given, which says nothing about when the
--- server's own clock will expire it.
+-- When a row expires that has nothing more to say after `resetAt`, µs: at the second mark after that, see lone.lua. So
+-- a clock that steps back does not find it gone, and a key that is asked for again soon is not made anew each time.
+-- Expiring keys held the server up for 20 ms at a time, and doubled the slowest hundredth of the answers. A margin is
+-- an hour where the moment is given, which says nothing about when the server's own clock will expire a key.
+local function expiryOf(resetAt, policy)
+  local latest = math.max(resetAt, now)
+  return latest - latest % policy.margin + 2 * policy.margin
+end
+
+-- in ms from now, as text: Redis writes numbers out more slowly, and would round this one
 local function lifetime(resetAt, policy)
-  return format("%d", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + policy.margin)
+  return format("%d", (expiryOf(resetAt, policy) - now) / 1000 + 1)
 end
 
 -- What a row says in text: its columns, without the zeros at the end. Most have one or two. Returns the text, or false
@@ -339,8 +345,14 @@ if verb == "consume" then
         reply[told + index] = fill(row, value)
         row.changed = false
         if value then
+          local before = program.resetAt(row, only)
           if program.step(row, now, now, now, 1, only) <= now or row.changed then
-            call("SET", KEYS[taken + index], textOf(row), "PX", lifetime(program.resetAt(row, only), only))
+            local resetAt = program.resetAt(row, only)
+            if resetAt == before and resetAt > now and reply[told + index] then
+              call("SET", KEYS[taken + index], textOf(row), "KEEPTTL")
+            else
+              call("SET", KEYS[taken + index], textOf(row), "PX", lifetime(resetAt, only))
+            end
           end
         else
           if not newValue then

@@ -9,9 +9,13 @@
 
 -- Functions are made anew at each call: these capture nothing, and there are as few as can be.
 
--- Takes the short form of the step for a key that holds `value`, or nothing; it lives for `tail` ms longer than what it
--- says. Returns whether that was enough. What it takes for whole numbers is what `isWhole` does.
-local function takeShort(key, value, short, policy, now, tail)
+-- Takes the short form of the step for a key that holds `value`, or nothing. Returns whether that was enough. What it
+-- takes for whole numbers is what `isWhole` does.
+--
+-- A row lives until the second mark after the moment at which it has nothing more to say; there is a mark every
+-- `margin` µs. So most calls on a busy key need not set its time to live anew: to add in place takes the server 0.3 µs,
+-- to write a text 0.6, and to set the time to live with it 1.0.
+local function takeShort(key, value, short, policy, now, margin)
   local one, two = 0, 0
   if value then
     one = tonumber(value)
@@ -26,10 +30,20 @@ local function takeShort(key, value, short, policy, now, tail)
       return false
     end
   end
-  local after, rest = short(one, two, now, policy)
+  local after, rest, resetAt, before = short(one, two, now, policy)
   if after then
-    local text = rest > 0 and string.format("%d %d", after, rest) or string.format("%d", after)
-    redis.call("SET", key, text, "PX", string.format("%d", (after - now) / 1000 + tail))
+    local mark = resetAt - resetAt % margin
+    local lives = value and before - before % margin == mark
+    -- in place, unless the server takes it for no whole number, e.g. "1e3"
+    local added = lives and two == 0 and rest == 0 and redis.pcall("INCRBY", key, string.format("%d", after - one))
+    if type(added) ~= "number" then
+      local text = rest > 0 and string.format("%d %d", after, rest) or string.format("%d", after)
+      if lives then
+        redis.call("SET", key, text, "KEEPTTL")
+      else
+        redis.call("SET", key, text, "PX", string.format("%d", (mark + 2 * margin - now) / 1000 + 1))
+      end
+    end
   end
   return after ~= nil
 end
@@ -45,7 +59,7 @@ if not ARGV[2] then
     local now = time[1] * 1000000 + time[2]
     -- an error is a table: what the key holds is not ours, and is told of by what follows
     local value = redis.pcall("GET", KEYS[1])
-    if type(value) ~= "table" and takeShort(KEYS[1], value, short, only, now, only[#only - 1] + 2) then
+    if type(value) ~= "table" and takeShort(KEYS[1], value, short, only, now, only[#only - 1] * 1000) then
       return value and string.format("%d %s", now, value) or string.format("%d", now)
     end
   end

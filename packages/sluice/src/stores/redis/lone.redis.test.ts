@@ -45,7 +45,7 @@ describe("a lone call decides as a batch of one", () => {
     await fc.assert(
       fc.asyncProperty(row, async (text) => {
         const [alone, batched] = [`lone:${randomUUID()}`, `lone:${randomUUID()}`] as const;
-        if (text !== null) await client.mset(alone, text, batched, text);
+        if (text !== null) for (const key of [alone, batched]) await client.set(key, text, "PX", 60_000);
         const batch = (moment: number) => answerOf(batched, ["consume", moment, `[${encoded}]`, -1]);
         const told = await answerOf(alone, [encoded]);
         if (told instanceof Error) {
@@ -57,7 +57,7 @@ describe("a lone call decides as a batch of one", () => {
           const dumps = await client.mget(alone, batched);
           expect(dumps[0]).toBe(dumps[1]);
           expect(await client.type(alone)).toBe(await client.type(batched));
-          if (dumps[0] !== text) expect(await client.pttl(alone)).toBeGreaterThan(0);
+          expect(await client.pttl(alone)).toBeGreaterThan(0);
         }
         await client.del(alone, batched);
       }),

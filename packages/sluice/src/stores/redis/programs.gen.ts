@@ -1,11 +1,28 @@
-// Written by scripts/programs.mjs from algorithms/token-bucket/single.lua, stores/redis/lone.lua, algorithms/fixed-window/fixed-window.lua, algorithms/sliding-counter/sliding-counter.lua, algorithms/sliding-window/sliding-window.lua, algorithms/token-bucket/continuous.lua, algorithms/token-bucket/interval.lua, stores/redis/driver.lua. Do not edit.
+// Written by scripts/programs.mjs from algorithms/fixed-window/single.lua, algorithms/token-bucket/single.lua, stores/redis/lone.lua, algorithms/fixed-window/fixed-window.lua, algorithms/sliding-counter/sliding-counter.lua, algorithms/sliding-window/sliding-window.lua, algorithms/token-bucket/continuous.lua, algorithms/token-bucket/interval.lua, stores/redis/driver.lua. Do not edit.
 import type { Script } from "../../core/store.js";
 
 export const limiterScript: Script = {
   text:
     "local function newSingle(name)\n" +
+    "if name == \"fixed-window\" then\n" +
+    "return function(opened, used, now, p)\n" +
+    "local ends = opened + p[2]\n" +
+    "if now < opened then\n" +
+    "return nil\n" +
+    "end\n" +
+    "if used == 0 or now >= ends then\n" +
+    "local start = p[3] == 1 and now - now % p[2] or now\n" +
+    "return start, 1, start + p[2], used > 0 and ends or 0\n" +
+    "end\n" +
+    "if used >= p[1] then\n" +
+    "return false\n" +
+    "end\n" +
+    "return opened, used + 1, ends, ends\n" +
+    "end\n" +
+    "end\n" +
     "if name == \"token-bucket\" then\n" +
     "return function(tat, part, now, p)\n" +
+    "local before = tat\n" +
     "if now < tat - p[5] + (part > p[6] and 1 or 0) then\n" +
     "return nil\n" +
     "end\n" +
@@ -19,11 +36,11 @@ export const limiterScript: Script = {
     "if tat - p[5] + (part > p[6] and 1 or 0) > now then\n" +
     "return false\n" +
     "end\n" +
-    "return tat, part\n" +
+    "return tat, part, tat, before\n" +
     "end\n" +
     "end\n" +
     "end\n" +
-    "local function takeShort(key, value, short, policy, now, tail)\n" +
+    "local function takeShort(key, value, short, policy, now, margin)\n" +
     "local one, two = 0, 0\n" +
     "if value then\n" +
     "one = tonumber(value)\n" +
@@ -38,10 +55,19 @@ export const limiterScript: Script = {
     "return false\n" +
     "end\n" +
     "end\n" +
-    "local after, rest = short(one, two, now, policy)\n" +
+    "local after, rest, resetAt, before = short(one, two, now, policy)\n" +
     "if after then\n" +
+    "local mark = resetAt - resetAt % margin\n" +
+    "local lives = value and before - before % margin == mark\n" +
+    "local added = lives and two == 0 and rest == 0 and redis.pcall(\"INCRBY\", key, string.format(\"%d\", after - one))\n" +
+    "if type(added) ~= \"number\" then\n" +
     "local text = rest > 0 and string.format(\"%d %d\", after, rest) or string.format(\"%d\", after)\n" +
-    "redis.call(\"SET\", key, text, \"PX\", string.format(\"%d\", (after - now) / 1000 + tail))\n" +
+    "if lives then\n" +
+    "redis.call(\"SET\", key, text, \"KEEPTTL\")\n" +
+    "else\n" +
+    "redis.call(\"SET\", key, text, \"PX\", string.format(\"%d\", (mark + 2 * margin - now) / 1000 + 1))\n" +
+    "end\n" +
+    "end\n" +
     "end\n" +
     "return after ~= nil\n" +
     "end\n" +
@@ -53,7 +79,7 @@ export const limiterScript: Script = {
     "local time = redis.call(\"TIME\")\n" +
     "local now = time[1] * 1000000 + time[2]\n" +
     "local value = redis.pcall(\"GET\", KEYS[1])\n" +
-    "if type(value) ~= \"table\" and takeShort(KEYS[1], value, short, only, now, only[#only - 1] + 2) then\n" +
+    "if type(value) ~= \"table\" and takeShort(KEYS[1], value, short, only, now, only[#only - 1] * 1000) then\n" +
     "return value and string.format(\"%d %s\", now, value) or string.format(\"%d\", now)\n" +
     "end\n" +
     "end\n" +
@@ -928,7 +954,7 @@ export const limiterScript: Script = {
     "now = time[1] * 1000000 + time[2]\n" +
     "end\n" +
     "local function marginOf(policy)\n" +
-    "return isGiven and 3600000 or policy[#policy - 1]\n" +
+    "return isGiven and 3600000000 or policy[#policy - 1] * 1000\n" +
     "end\n" +
     "local largest = 9007199254740991\n" +
     "local reached = 2\n" +
@@ -945,7 +971,7 @@ export const limiterScript: Script = {
     "end\n" +
     "decoded = nil\n" +
     "reached = reached + 2\n" +
-    "local tail = marginOf(only) + 2\n" +
+    "local margin = marginOf(only)\n" +
     "local newValue, newExpiry\n" +
     "local told = #reply\n" +
     "local values = call(\"MGET\", unpack(KEYS, taken + 1, taken + keys))\n" +
@@ -953,15 +979,15 @@ export const limiterScript: Script = {
     "local key, value = KEYS[taken + index], values[index]\n" +
     "if value then\n" +
     "reply[told + index] = value\n" +
-    "if not takeShort(key, value, short, only, now, tail) then\n" +
+    "if not takeShort(key, value, short, only, now, margin) then\n" +
     "odd = odd or {}\n" +
     "odd[#odd + 1] = { place = told + index, key = key, value = value, policy = only }\n" +
     "end\n" +
     "else\n" +
     "if not newValue then\n" +
-    "local after, rest = short(0, 0, now, only)\n" +
+    "local after, rest, resetAt = short(0, 0, now, only)\n" +
     "newValue = rest > 0 and format(\"%d %d\", after, rest) or format(\"%d\", after)\n" +
-    "newExpiry = format(\"%d\", (after - now) / 1000 + tail)\n" +
+    "newExpiry = format(\"%d\", (resetAt - resetAt % margin + 2 * margin - now) / 1000 + 1)\n" +
     "end\n" +
     "reply[told + index] = not call(\"SET\", key, newValue, \"PX\", newExpiry, \"NX\") and foreign\n" +
     "end\n" +
@@ -999,8 +1025,12 @@ export const limiterScript: Script = {
     "end\n" +
     "return policies\n" +
     "end\n" +
+    "local function expiryOf(resetAt, policy)\n" +
+    "local latest = math.max(resetAt, now)\n" +
+    "return latest - latest % policy.margin + 2 * policy.margin\n" +
+    "end\n" +
     "local function lifetime(resetAt, policy)\n" +
-    "return format(\"%d\", (resetAt > now and (resetAt - now) / 1000 or 0) + 1 + policy.margin)\n" +
+    "return format(\"%d\", (expiryOf(resetAt, policy) - now) / 1000 + 1)\n" +
     "end\n" +
     "local function fill(row, value)\n" +
     "local one = tonumber(value)\n" +
@@ -1185,8 +1215,14 @@ export const limiterScript: Script = {
     "reply[told + index] = fill(row, value)\n" +
     "row.changed = false\n" +
     "if value then\n" +
+    "local before = program.resetAt(row, only)\n" +
     "if program.step(row, now, now, now, 1, only) <= now or row.changed then\n" +
-    "call(\"SET\", KEYS[taken + index], textOf(row), \"PX\", lifetime(program.resetAt(row, only), only))\n" +
+    "local resetAt = program.resetAt(row, only)\n" +
+    "if resetAt == before and resetAt > now and reply[told + index] then\n" +
+    "call(\"SET\", KEYS[taken + index], textOf(row), \"KEEPTTL\")\n" +
+    "else\n" +
+    "call(\"SET\", KEYS[taken + index], textOf(row), \"PX\", lifetime(resetAt, only))\n" +
+    "end\n" +
     "end\n" +
     "else\n" +
     "if not newValue then\n" +
@@ -1513,5 +1549,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "eba8fe27bad39e30cf72db4cc6bd009019c2f02a",
+  sha: "551585d0099f39d7719e380f845d541674621a79",
 };

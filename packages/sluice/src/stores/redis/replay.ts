@@ -28,8 +28,8 @@ export function partsOf(policies: readonly Policy[]): readonly Part[] {
   });
 }
 
-/** ms that a row is kept beyond what it says: as long as the limit takes to come back, within reason. */
-function marginOf({ window }: Policy): number {
+/** ms that a row is kept at least beyond what it says, and at most twice: as long as the limit takes to come back, within reason. */
+export function marginOf({ window }: Policy): number {
   return Math.min(5000, Math.max(100, Math.ceil(window)));
 }
 
