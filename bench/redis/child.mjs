@@ -180,8 +180,8 @@ const scenarios = {
     }
     for (const { call } of contenders) await touchAll(call);
     for (const { call } of contenders) await warmUp(call, anyKey, 1);
-    for (let turn = 0; turn < task.turns; turn++) {
-      for (const { call, turns } of turn % 2 === 0 ? contenders : contenders.toReversed()) {
+    for (let round = 0; round < task.turns; round++) {
+      for (const { call, turns } of round % 2 === 0 ? contenders : contenders.toReversed()) {
         await closedLoop(call, anyKey, 1, 30);
         turns.push(await metered(() => closedLoop(call, anyKey, 1, 200)));
       }
