@@ -160,7 +160,7 @@ export function findServer() {
 }
 
 /**
- * Below 32 768, where no system takes the near ends of its connections from: a port of those that is free now may be
+ * Below 32 768. From there on Linux takes the near ends of connections (macOS from 49 152): a port that is free now would be
  * somebody's connection before the server listens, or while a server that a test killed is down.
  */
 const firstPort = 10_000;

@@ -37,9 +37,9 @@ export class Batcher {
   /** What goes to each node. */
   readonly #lanes = new Map<Breaker, Lane>();
   /**
-   * The call of each slot that still takes more; one slot on a single server. Nothing here that a lone call fills and
-   * empties is a Map or a Set, nor an array that shrinks: V8 makes their memory anew each time. Two Maps here and a Set in
-   * `Link` took 2.6 of the 4.4 µs that a lone call spent in this process beside the client.
+   * The call of each slot that still takes more; one slot on a single server. Nothing that a lone call fills and empties
+   * is a Map, a Set or an array that shrinks: V8 makes their memory anew each time. Two Maps here and a Set in `Link` took
+   * 2.6 of the 4.4 µs that a lone call spent in this process beside the client.
    */
   readonly #open: (Call | undefined)[];
   #flushing = false;
@@ -54,7 +54,7 @@ export class Batcher {
   #timer: DeadlineTimer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
-  /** `exact` is read for a lone call, where a reading that is shared by a turn costs more than it saves. */
+  /** `exact` is read for a lone call: `clock` needs an immediate at the end of the turn for which it shares a reading. */
   constructor(link: Link, script: Script, clock: Clock, exact: Clock, max: number, now: () => number) {
     this.#link = link;
     this.#script = script;
@@ -90,8 +90,9 @@ export class Batcher {
     let call = this.#open[slot];
     let now: number;
     if (call === undefined || call.rows >= this.#max) {
-      now = this.#calls === 0 ? this.#exact.now() : this.#clock.now();
-      call = new Call(slot, this.#lane(slot), now);
+      const alone = this.#calls === 0;
+      now = alone ? this.#exact.now() : this.#clock.now();
+      call = new Call(slot, this.#lane(slot), alone ? now : -1);
       this.#open[slot] = call;
       call.lane.waiting.push(call);
       this.#calls += 1;
@@ -145,8 +146,7 @@ export class Batcher {
   #send(call: Call): void {
     this.#take(call);
     const { lane } = call;
-    // alone, it was asked for just now
-    call.sent = this.#calls === 1 ? call.asked : this.#clock.now();
+    call.sent = call.begun < 0 ? this.#clock.now() : call.begun;
     call.timeout = Math.max(1, Math.ceil((call.last - call.sent) / 1000));
     lane.rows += call.rows;
     lane.waiting.remove(call);
@@ -282,29 +282,32 @@ interface Lane {
   rows: number;
 }
 
-/** Calls, oldest first, in an array that keeps its length when they go. */
+/** Calls, oldest first, linked to each other. */
 class CallList {
-  readonly #calls: (Call | undefined)[] = [];
-  #size = 0;
-
-  get first(): Call | undefined {
-    return this.#size === 0 ? undefined : this.#calls[0];
-  }
+  first: Call | undefined;
+  #last: Call | undefined;
 
   all(): Call[] {
-    return this.#calls.slice(0, this.#size) as Call[];
+    const calls: Call[] = [];
+    for (let call = this.first; call !== undefined; call = call.after) calls.push(call);
+    return calls;
   }
 
   push(call: Call): void {
-    this.#calls[this.#size++] = call;
+    call.before = this.#last;
+    if (this.#last === undefined) this.first = call;
+    else this.#last.after = call;
+    this.#last = call;
   }
 
+  /** Of a call that is in this list. */
   remove(call: Call): void {
-    const calls = this.#calls;
-    const last = this.#size - 1;
-    for (let at = calls.indexOf(call); at < last; at++) calls[at] = calls[at + 1];
-    calls[last] = undefined;
-    this.#size = last;
+    const { before, after } = call;
+    if (before === undefined) this.first = after;
+    else before.after = after;
+    if (after === undefined) this.#last = before;
+    else after.before = before;
+    call.before = call.after = undefined;
   }
 }
 
@@ -322,10 +325,6 @@ interface Caller {
 
 /** What an expired caller does with the answer. */
 const nobody = (): void => {};
-
-function isPlain({ cost, count }: Caller): boolean {
-  return cost === 1 && count === 1;
-}
 
 /** A key that is asked for, and who asks, in order. */
 interface Asked {
@@ -358,11 +357,14 @@ class Section {
 
   /** Whether each key is asked once, at a cost of 1. */
   isPlain(): boolean {
-    return this.keys.every(({ callers }) => callers.length === 1 && isPlain(callers[0] as Caller));
+    return this.keys.every(({ callers }) => {
+      const { cost, count } = callers[0] as Caller;
+      return callers.length === 1 && cost === 1 && count === 1;
+    });
   }
 }
 
-/** One call of the script. It has the fields of an attempt: to be derived from it took 0.1 µs of a lone call. */
+/** One call of the script. */
 class Call implements Attempt {
   readonly breaker: Breaker;
   timeout = 0;
@@ -372,8 +374,11 @@ class Call implements Attempt {
   group: Attempt["group"];
   readonly slot: number;
   readonly lane: Lane;
-  /** µs on the local clock: when the first of its callers asked. */
-  readonly asked: number;
+  /** µs on the local clock: when it was asked for, where nothing else was under way: it is sent in the same turn. Else -1. */
+  readonly begun: number;
+  /** Its neighbours in the list of those that are sent, or are not. */
+  before: Call | undefined;
+  after: Call | undefined;
   /** What it costs the server, in rows: those that it reads, and the further runs on them. */
   rows = 0;
   /** µs on the local clock: when the first of its callers expires, and the last. */
@@ -388,11 +393,11 @@ class Call implements Attempt {
   reply: unknown;
   #sections: Section[] = [];
 
-  constructor(slot: number, lane: Lane, asked: number) {
+  constructor(slot: number, lane: Lane, begun: number) {
     this.breaker = lane.breaker;
     this.slot = slot;
     this.lane = lane;
-    this.asked = asked;
+    this.begun = begun;
   }
 
   add(gate: RedisGate, tag: string, caller: Caller): void {

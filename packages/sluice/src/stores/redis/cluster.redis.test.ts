@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
-import { type Found, type Server, startServer } from "../../../../../scripts/servers.mjs";
+import { type Found, freePort, type Server, startServer } from "../../../../../scripts/servers.mjs";
 import { type ClientLibrary, everyClient } from "../../../test/clients.js";
 import { type Cluster, startCluster, until } from "../../../test/cluster.js";
 import { endless, kindNames, kinds } from "../../../test/fleet/orders.js";
@@ -583,7 +583,8 @@ describe("a client of a cluster", () => {
 });
 
 it("CLUSTERDOWN is a StoreError with the server's words as its cause, and over when the cluster is up", async () => {
-  const lone = cleanup(await startServer(program, ["--cluster-enabled", "yes"]), (server) => server.stop());
+  const flags = ["--cluster-enabled", "yes", "--cluster-port", String(await freePort())];
+  const lone = cleanup(await startServer(program, flags), (server) => server.stop());
   const node = cleanup(new Redis(lone.port, "127.0.0.1", { enableReadyCheck: false }), (redis) => redis.disconnect());
   const client = { cluster: true, send: (args: string[]) => node.call(args[0] as string, ...args.slice(1)) };
   const limiter = limiterOn(client, fixedWindow({ limit: 5, window: endless }));

@@ -4,7 +4,8 @@
 --   `consume` and a `decide` that may not wait, the key of its line. All in one slot.
 -- ARGV: a verb, the moment (µs; 0 for the server's own clock), then what the verb reads. A limiter is written in
 --   JSON, as a list of its policies, each a list of its parameters, the margin of its rows (ms) and its algorithm.
---   A policy and no more is short for: consume, 0, a limiter of that policy, -1; lone.lua has tried that before.
+--   A policy and no more is short for: consume, 0, a limiter of that policy, -1. lone.lua, which comes before this, has
+--   decoded it by then, and mostly answered.
 --   consume  sections, one a limiter: limiter, number of keys (negative: each is asked once, at a cost of 1), then for
 --            each key its runs: cost and count (asked `count` times), the count negative when another run follows
 --   decide   longest wait (-1 to look only), shortest wait, name of the place in a line, number of asks, for each:
@@ -127,14 +128,10 @@ end
 -- a clock that steps back does not find it gone, and a key that is asked for again soon is not made anew each time.
 -- Expiring keys held the server up for 20 ms at a time, and doubled the slowest hundredth of the answers. A margin is
 -- an hour where the moment is given, which says nothing about when the server's own clock will expire a key.
-local function expiryOf(resetAt, policy)
-  local latest = math.max(resetAt, now)
-  return latest - latest % policy.margin + 2 * policy.margin
-end
-
--- in ms from now, as text: Redis writes numbers out more slowly, and would round this one
+-- Returns ms from now, as text: Redis writes numbers out more slowly, and would round this one.
 local function lifetime(resetAt, policy)
-  return format("%d", (expiryOf(resetAt, policy) - now) / 1000 + 1)
+  local latest = math.max(resetAt, now)
+  return format("%d", (latest - latest % policy.margin + 2 * policy.margin - now) / 1000 + 1)
 end
 
 -- What a row says in text: its columns, without the zeros at the end. Most have one or two. Returns the text, or false
@@ -500,11 +497,11 @@ local function correct(state, policy, stamp, delta)
   end
 end
 
--- what was amended; a row that says nothing any more is no row
+-- what was amended, or written in another form when it was opened; a row that says nothing any more is no row
 local function saveAmended(states, policies)
   for index, policy in ipairs(policies) do
     local state = states[index]
-    if state.amended then
+    if state.amended or state.changed then
       if not policy.algorithm.open and textOf(state) == "0" then
         call("DEL", state.key)
       else

@@ -2,12 +2,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { fixedWindow } from "../../algorithms/fixed-window/fixed-window.js";
 import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
+import { preciseClock } from "../../core/clock.js";
 import { isSluiceError } from "../../core/errors.js";
 import type { RateLimiter } from "../../core/limiter.js";
 import type { Policy } from "../../core/policy.js";
 import { rateLimiter } from "../../rate-limiter.js";
+import { Batcher } from "./batch.js";
+import type { RedisGate } from "./gate.js";
 import { inner, slotOf } from "./keys.js";
-import { Attempt, Link } from "./link.js";
+import { type Attempt, Link, newAttempt } from "./link.js";
 import { type RedisStoreOptions, redisStore } from "./redis.js";
 
 // The way to the server, with a server that is no more than a function.
@@ -212,7 +215,7 @@ describe("calls that end in another order than they were sent", () => {
     ends.push(() => link.close());
     const attempts: Attempt[] = [];
     const ask = (): void => {
-      const attempt = new Attempt(link.breaker(0), 1000);
+      const attempt = newAttempt(link.breaker(0), 1000);
       attempts.push(attempt);
       link.send(["PING"], "key", attempt).catch(() => {});
     };
@@ -496,5 +499,45 @@ describe("answers that come all at once", () => {
     });
     expect(await Promise.all(asked)).toEqual(Array.from({ length: 8 }, () => 0));
     clearImmediate(counting);
+  });
+});
+
+describe("what is sent", () => {
+  const script = { text: "return 1", sha: "0".repeat(40) };
+
+  it("fails alone where the client throws instead of rejecting", async () => {
+    const thrown = new Error("a wrapper's mistake");
+    const send = (): never => {
+      throw thrown;
+    };
+    const link = new Link({ send, cluster: false, subscribe: undefined });
+    await expect(link.run(script, ["key"], [], newAttempt(link.breaker(0), 1000))).rejects.toMatchObject({
+      code: "ERR_STORE_UNAVAILABLE",
+      cause: thrown,
+    });
+    await link.settled();
+  });
+
+  it("after it was held back is wanted for no longer than its callers have left", async () => {
+    const within: number[] = [];
+    const send = async (_args: unknown, _key: string, timeout = 0): Promise<unknown> => {
+      within.push(timeout);
+      if (within.length === 1) throw new Error("the connection broke");
+      return hang();
+    };
+    const link = new Link({ send, cluster: false, subscribe: undefined });
+    const batcher = new Batcher(link, script, preciseClock, preciseClock, 1, () => 0);
+    const gate = { slot: () => 0, weight: 1, figures: 1, encodedPolicy: "[]", namesOf: (tag: string) => [tag] };
+    const ask = (key: string) => outcomeOf(batcher.consume(gate as unknown as RedisGate, key, 1, 400));
+    // from a failure on, one call at a time
+    expect(await ask("first")).toBe("ERR_STORE_UNAVAILABLE");
+    const hangs = ask("second");
+    await sleep(250);
+    const held = ask("third");
+    expect(within).toHaveLength(2);
+    expect(await Promise.all([hangs, held])).toEqual(["ERR_STORE_TIMEOUT", "ERR_STORE_TIMEOUT"]);
+    expect(within).toHaveLength(3);
+    expect(within[2]).toBeLessThan(390);
+    link.close();
   });
 });

@@ -1025,12 +1025,9 @@ export const limiterScript: Script = {
     "end\n" +
     "return policies\n" +
     "end\n" +
-    "local function expiryOf(resetAt, policy)\n" +
-    "local latest = math.max(resetAt, now)\n" +
-    "return latest - latest % policy.margin + 2 * policy.margin\n" +
-    "end\n" +
     "local function lifetime(resetAt, policy)\n" +
-    "return format(\"%d\", (expiryOf(resetAt, policy) - now) / 1000 + 1)\n" +
+    "local latest = math.max(resetAt, now)\n" +
+    "return format(\"%d\", (latest - latest % policy.margin + 2 * policy.margin - now) / 1000 + 1)\n" +
     "end\n" +
     "local function fill(row, value)\n" +
     "local one = tonumber(value)\n" +
@@ -1344,7 +1341,7 @@ export const limiterScript: Script = {
     "local function saveAmended(states, policies)\n" +
     "for index, policy in ipairs(policies) do\n" +
     "local state = states[index]\n" +
-    "if state.amended then\n" +
+    "if state.amended or state.changed then\n" +
     "if not policy.algorithm.open and textOf(state) == \"0\" then\n" +
     "call(\"DEL\", state.key)\n" +
     "else\n" +
@@ -1549,5 +1546,5 @@ export const limiterScript: Script = {
     "return redis.error_reply(\"ERR unknown verb\")\n" +
     "end\n" +
     "return reply\n",
-  sha: "551585d0099f39d7719e380f845d541674621a79",
+  sha: "a0181a22404489cfe19fdd32d1bf26c94a291b5b",
 };

@@ -28,7 +28,7 @@ export function partsOf(policies: readonly Policy[]): readonly Part[] {
   });
 }
 
-/** ms that a row is kept at least beyond what it says, and at most twice: as long as the limit takes to come back, within reason. */
+/** ms: a row is kept for one to two of these beyond what it says. As long as the limit takes to come back, within reason. */
 export function marginOf({ window }: Policy): number {
   return Math.min(5000, Math.max(100, Math.ceil(window)));
 }
