@@ -1,6 +1,6 @@
--- The `step` of fixed-window.lua for a cost of 1 that is to start now, on a row without waiters. Returns its two numbers
--- afterwards, the moment from which they say nothing, and that of the numbers before (0 where they said nothing); false
--- when it refuses, which changes nothing; nil when that takes the whole step.
+-- The `step` of fixed-window.lua for a cost of 1 that is to start now, on a row without waiters. Returns its two
+-- numbers afterwards, the moment from which they say nothing, and that of the numbers before (0 where they said
+-- nothing); false when it refuses, which changes nothing; nil when that takes the whole step.
 return function(opened, used, now, p)
   local ends = opened + p[2]
   if now < opened then

@@ -1,16 +1,16 @@
--- The lone call: one key is asked once, at a cost of 1, by the server's own clock, of a limiter with one policy. It comes
--- first because most of what driver.lua makes at its start it does not need.
+-- The lone call: one key is asked once, at a cost of 1, by the server's own clock, of a limiter with one policy. It
+-- comes first because most of what driver.lua makes at its start it does not need.
 --
--- KEYS: its row. ARGV: its policy, written as in driver.lua, which goes on where the policy or the row has no short form,
---   and with every other call. (A limiter would do: a list within a list takes 0.4 µs more to decode.)
--- Returns the moment and, where there was a row, a space and that, as one text: a table that is returned takes the server
---   half a µs more, for it looks for eight fields in it.
+-- KEYS: its row. ARGV: its policy, written as in driver.lua, which goes on where the policy or the row has no short
+--   form, and with every other call. (A limiter would do: a list within a list takes 0.4 µs more to decode.)
+-- Returns the moment and, where there was a row, a space and that, as one text: a table that is returned takes the
+--   server half a µs more, for it looks for eight fields in it.
 -- luacheck: read globals newSingle
 
 -- Functions are made anew at each call: these capture nothing, and there are as few as can be.
 
--- Takes the short form of the step for a key that holds `value`, or nothing. Returns whether that was enough. It reads a
--- row as its twin in TypeScript does; of texts that nothing here writes, e.g. "1e3 5", `fill` takes fewer for rows.
+-- Takes the short form of the step for a key that holds `value`, or nothing. Returns whether that was enough. It reads
+-- a row as its twin in TypeScript does; of texts that nothing here writes, e.g. "1e3 5", `fill` takes fewer for rows.
 --
 -- A row lives until the second mark after the moment at which it has nothing more to say; there is a mark every
 -- `margin` µs. So most calls on a busy key need not set its time to live anew: to add in place takes the server 0.3 µs,
