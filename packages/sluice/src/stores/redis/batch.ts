@@ -99,9 +99,10 @@ export class Batcher {
       this.#flushSoon();
     } else {
       now = this.#clock.now();
+      call.begun = -1;
     }
     const deadline = now + timeout * 1000;
-    call.add(gate, tag, { cost, count, resolve, reject, timeout, deadline });
+    call.add(gate, tag, new Caller(cost, count, resolve, reject, timeout, deadline));
     if (deadline < call.due) this.#watch(call, deadline);
   }
 
@@ -311,8 +312,13 @@ class CallList {
   }
 }
 
-/** Who asked: once at a cost, or for a lot, which is up to `count` calls at once. */
-interface Caller {
+/**
+ * Who asked: once at a cost, or for a lot, which is up to `count` calls at once. What a call keeps until it is answered is
+ * made by constructors, and linked: V8 watches arrays and objects that are written as literals, and where many of one
+ * place outlive a collection of young garbage, as in some processes by chance, it makes all others of that place among the
+ * old. Decisions on many keys took three times as long then, for as long as the process lived.
+ */
+class Caller {
   readonly cost: number;
   readonly count: number;
   /** Gets the decision, how many calls of a lot were granted, and the store's moment. */
@@ -320,47 +326,84 @@ interface Caller {
   reject: (error: unknown) => void;
   readonly timeout: number;
   /** µs */
-  deadline: number;
+  readonly deadline: number;
+  /** Who asked for the same key after that. */
+  next: Caller | undefined = undefined;
+
+  constructor(
+    cost: number,
+    count: number,
+    resolve: Caller["resolve"],
+    reject: Caller["reject"],
+    timeout: number,
+    deadline: number,
+  ) {
+    this.cost = cost;
+    this.count = count;
+    this.resolve = resolve;
+    this.reject = reject;
+    this.timeout = timeout;
+    this.deadline = deadline;
+  }
 }
 
 /** What an expired caller does with the answer. */
 const nobody = (): void => {};
 
 /** A key that is asked for, and who asks, in order. */
-interface Asked {
+class Asked {
   readonly tag: string;
-  readonly callers: Caller[];
+  readonly first: Caller;
+  last: Caller;
+
+  constructor(tag: string, caller: Caller) {
+    this.tag = tag;
+    this.first = this.last = caller;
+  }
+
+  add(caller: Caller): void {
+    this.last.next = caller;
+    this.last = caller;
+  }
+
+  /** Once, at a cost of 1. */
+  get isPlain(): boolean {
+    const { cost, count, next } = this.first;
+    return next === undefined && cost === 1 && count === 1;
+  }
 }
 
-/** What is asked of one limiter. The keys of a call are few, and as a rule one: a Map of them is made for the second. */
+/** What is asked of one limiter. Most calls ask for one key, which needs no Map. */
 class Section {
   readonly gate: RedisGate;
-  readonly keys: Asked[];
-  #byTag: Map<string, Asked> | undefined;
+  readonly first: Asked;
+  /** Where there are several keys. */
+  #all: Map<string, Asked> | undefined = undefined;
 
   constructor(gate: RedisGate, first: Asked) {
     this.gate = gate;
-    this.keys = [first];
+    this.first = first;
+  }
+
+  get size(): number {
+    return this.#all === undefined ? 1 : this.#all.size;
   }
 
   find(tag: string): Asked | undefined {
-    if (this.#byTag !== undefined) return this.#byTag.get(tag);
-    const only = this.keys[0] as Asked;
-    return only.tag === tag ? only : undefined;
+    if (this.#all !== undefined) return this.#all.get(tag);
+    return tag === this.first.tag ? this.first : undefined;
   }
 
   add(asked: Asked): void {
-    this.#byTag ??= new Map(this.keys.map((each) => [each.tag, each]));
-    this.#byTag.set(asked.tag, asked);
-    this.keys.push(asked);
+    if (this.#all === undefined) {
+      this.#all = new Map();
+      this.#all.set(this.first.tag, this.first);
+    }
+    this.#all.set(asked.tag, asked);
   }
 
-  /** Whether each key is asked once, at a cost of 1. */
-  isPlain(): boolean {
-    return this.keys.every(({ callers }) => {
-      const { cost, count } = callers[0] as Caller;
-      return callers.length === 1 && cost === 1 && count === 1;
-    });
+  keys(): Iterable<Asked> {
+    return this.#all?.values() ?? [this.first];
   }
 }
 
@@ -374,8 +417,8 @@ class Call implements Attempt {
   group: Attempt["group"];
   readonly slot: number;
   readonly lane: Lane;
-  /** µs on the local clock: when it was asked for, where nothing else was under way: it is sent in the same turn. Else -1. */
-  readonly begun: number;
+  /** µs on the local clock: when the only caller asked, while nothing was under way: it is sent in the same turn. Else -1. */
+  begun: number;
   /** Its neighbours in the list of those that are sent, or are not. */
   before: Call | undefined;
   after: Call | undefined;
@@ -404,18 +447,17 @@ class Call implements Attempt {
     const section = this.#sectionOf(gate);
     const asked = section?.find(tag);
     if (asked === undefined) {
-      const first = { tag, callers: [caller] };
-      if (section === undefined) this.#sections.push(new Section(gate, first));
-      else section.add(first);
+      if (section === undefined) this.#sections.push(new Section(gate, new Asked(tag, caller)));
+      else section.add(new Asked(tag, caller));
       this.rows += gate.weight;
       this.figures += gate.figures;
     } else {
-      if ((asked.callers.at(-1) as Caller).cost !== caller.cost) {
+      if (asked.last.cost !== caller.cost) {
         // another cost is another run, and takes the server as long as another row
         this.rows += gate.weight;
         this.figures += gate.figuresPerRun;
       }
-      asked.callers.push(caller);
+      asked.add(caller);
     }
     if (caller.deadline > this.last) this.last = caller.deadline;
   }
@@ -431,31 +473,31 @@ class Call implements Attempt {
     const keys: string[] = [];
     const args: (string | number)[] = ["consume", now];
     for (const section of this.#sections) {
-      const plain = section.isPlain();
-      const count = section.keys.length;
-      args.push(section.gate.encoded, plain ? -count : count);
-      for (const { tag, callers } of section.keys) {
-        keys.push(...section.gate.namesOf(tag));
-        if (!plain) pushRuns(args, callers);
+      const { gate, size } = section;
+      const count = args.push(gate.encoded, size) - 1;
+      let plain = true;
+      for (const asked of section.keys()) {
+        gate.pushNames(keys, asked.tag);
+        plain &&= asked.isPlain;
       }
+      if (plain) args[count] = -size;
+      else for (const asked of section.keys()) pushRuns(args, asked);
     }
     return { keys, args };
   }
 
   /** One key that is asked once: what such a call does not say, the server need not read. */
   #alone(): { keys: string[]; args: string[] } | undefined {
-    if (this.#sections.length > 1) return undefined;
-    const section = this.#sections[0] as Section;
-    const { gate, keys } = section;
-    if (keys.length > 1 || gate.encodedPolicy === undefined || !section.isPlain()) return undefined;
-    return { keys: gate.namesOf((keys[0] as Asked).tag), args: [gate.encodedPolicy] };
+    const { gate, first, size } = this.#sections[0] as Section;
+    if (this.#sections.length > 1 || size > 1 || !first.isPlain || gate.encodedPolicy === undefined) return undefined;
+    return { keys: gate.namesOf(first.tag), args: [gate.encodedPolicy] };
   }
 
   answer(reply: readonly unknown[]): void {
     const now = Number(reply[0]);
     let at = 1;
-    for (const { gate, keys } of this.#sections) {
-      for (const { tag, callers } of keys) at = answerKey(gate, tag, callers, reply, at, now, this.sent);
+    for (const section of this.#sections) {
+      for (const asked of section.keys()) at = answerKey(section.gate, asked, reply, at, now, this.sent);
     }
   }
 
@@ -483,9 +525,14 @@ class Call implements Attempt {
     const sections = this.#sections;
     this.#sections = [];
     this.rows = this.figures = 0;
-    for (const { gate, keys } of sections) {
-      for (const { tag, callers } of keys) {
-        for (const caller of callers) if (caller.resolve !== nobody) this.add(gate, tag, caller);
+    for (const section of sections) {
+      for (const { tag, first } of section.keys()) {
+        for (let caller: Caller | undefined = first; caller !== undefined; ) {
+          const next: Caller | undefined = caller.next;
+          caller.next = undefined;
+          if (caller.resolve !== nobody) this.add(section.gate, tag, caller);
+          caller = next;
+        }
       }
     }
   }
@@ -495,55 +542,65 @@ class Call implements Attempt {
   }
 
   #callers(): Caller[] {
-    return this.#sections.flatMap(({ keys }) => keys.flatMap(({ callers }) => callers));
+    const callers: Caller[] = [];
+    for (const section of this.#sections) {
+      for (const { first } of section.keys()) {
+        for (let caller: Caller | undefined = first; caller !== undefined; caller = caller.next) callers.push(caller);
+      }
+    }
+    return callers;
   }
 }
 
 /** Cost and count of each run of equal costs; a negative count means that another run follows. */
-function pushRuns(args: (string | number)[], callers: readonly Caller[]): void {
-  for (let from = 0, to = 0; from < callers.length; from = to) {
-    to = runEnd(callers, from);
-    let asked = 0;
-    for (let at = from; at < to; at++) asked += (callers[at] as Caller).count;
-    args.push((callers[from] as Caller).cost, to < callers.length ? -asked : asked);
+function pushRuns(args: (string | number)[], { first }: Asked): void {
+  for (let from: Caller | undefined = first; from !== undefined; ) {
+    const to = runEnd(from);
+    let count = 0;
+    for (let caller: Caller | undefined = from; caller !== undefined && caller !== to; caller = caller.next) {
+      count += caller.count;
+    }
+    args.push(from.cost, to === undefined ? count : -count);
+    from = to;
   }
 }
 
-function runEnd(callers: readonly Caller[], from: number): number {
-  const { cost } = callers[from] as Caller;
-  let to = from + 1;
-  while (to < callers.length && (callers[to] as Caller).cost === cost) to += 1;
+/** The first caller after a run, if another run follows. */
+function runEnd(from: Caller): Caller | undefined {
+  let to: Caller | undefined = from;
+  while (to?.cost === from.cost) to = to.next;
   return to;
 }
 
-function runsOf(callers: readonly Caller[]): number {
+function runsOf({ first }: Asked): number {
   let runs = 0;
-  for (let from = 0; from < callers.length; from = runEnd(callers, from)) runs += 1;
+  for (let from: Caller | undefined = first; from !== undefined; from = runEnd(from)) runs += 1;
   return runs;
 }
 
 /** Reads the rows of one key, runs the steps again for each caller in order, and hands out the answers. */
 function answerKey(
   gate: RedisGate,
-  tag: string,
-  callers: readonly Caller[],
+  asked: Asked,
   reply: readonly unknown[],
   start: number,
   now: number,
   sent: number,
 ): number {
   const { parts, policies } = gate;
+  const { tag, first } = asked;
   const complaint = complaintOf(reply[start]);
   if (complaint !== undefined) {
-    for (const { reject } of callers) reject(complaint);
-    return start + gate.figures + (runsOf(callers) - 1) * gate.figuresPerRun;
+    for (let caller: Caller | undefined = first; caller !== undefined; caller = caller.next) caller.reject(complaint);
+    return start + gate.figures + (runsOf(asked) - 1) * gate.figuresPerRun;
   }
   let at = start;
   for (const part of parts) if (!part.logged) loadRow(part.row, textOf(reply[at++]));
   const only = parts[0] as Part;
   if (parts.length === 1 && !only.logged) {
     let refused = 0;
-    for (const { cost, count, resolve } of callers) {
+    for (let caller: Caller | undefined = first; caller !== undefined; caller = caller.next) {
+      const { cost, count } = caller;
       let answer = stepOnce(only, now, cost);
       let granted = answer.start <= now ? 1 : 0;
       // as in the script: many calls at one moment cost what one call of their sum does
@@ -563,12 +620,12 @@ function answerKey(
         refused = cost;
         gate.denied(tag, cost, wait, now, sent);
       }
-      resolve(decideOne(policies, allowed, wait, answer.remaining, reset), granted, now);
+      caller.resolve(decideOne(policies, allowed, wait, answer.remaining, reset), granted, now);
     }
     return at;
   }
-  for (let from = 0, to = 0; from < callers.length; from = to) {
-    to = runEnd(callers, from);
+  for (let from: Caller | undefined = first; from !== undefined; ) {
+    const to = runEnd(from);
     const logs = parts.map((part) => {
       if (!part.logged) return undefined;
       const figures = logFigures(reply, at);
@@ -576,7 +633,8 @@ function answerKey(
       return figures;
     });
     let index = 0;
-    for (const { cost, count, resolve } of callers.slice(from, to)) {
+    for (let caller: Caller | undefined = from; caller !== undefined && caller !== to; caller = caller.next) {
+      const { cost, count } = caller;
       const findings = ask(parts, logs, index, cost, now);
       const granted = grantedOf(parts, logs, index, cost, count, findings);
       if (granted > 0) {
@@ -589,8 +647,9 @@ function answerKey(
         gate.changed(tag);
       } else deny(gate, tag, cost, findings, now, sent);
       index += count;
-      resolve(decideMany(policies, findings, granted > 0), granted, now);
+      caller.resolve(decideMany(policies, findings, granted > 0), granted, now);
     }
+    from = to;
   }
   return at;
 }

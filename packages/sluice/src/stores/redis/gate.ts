@@ -125,6 +125,11 @@ export class RedisGate implements Gate {
     return this.#starts.map((start) => `${start}${tag}}`);
   }
 
+  /** The same, for a call with many keys. */
+  pushNames(names: string[], tag: string): void {
+    for (const start of this.#starts) names.push(`${start}${tag}}`);
+  }
+
   /** The name of the line of those who wait for a key. */
   lineOf(tag: string): string {
     return `${this.#lineStart}${tag}}`;
