@@ -2,15 +2,16 @@
 import { createHash } from "node:crypto";
 
 /**
- * How much is allowed: `limit` calls in `window` ms to the peers, which count fixed windows, and the same as a token
- * bucket to sluice. In `spread` and `hot` nothing is ever refused; in `spent` all but a thousand calls a second are.
- * A token bucket is full again at once where a billion tokens flow in a minute, so its keys soon expire, while a peer's
- * live for the minute: `lasting` is the same for keys that stay in debt for minutes.
+ * How much is allowed: `limit` calls in `window` ms to the peers, which count fixed windows, and to sluice a token bucket.
+ * In `spread` and `hot` nothing is ever refused; in `spent` all but a thousand calls a second are. A tick is a whole µs, as
+ * it is in most limits. A bucket into which a million tokens flow in a second is full again at once, so its keys expire
+ * five to ten seconds after they were asked for, while a peer's live for the minute: `lasting` is the same for keys that
+ * stay in debt for minutes.
  */
 export const settings = {
-  spread: { limit: 1_000_000_000, window: 60_000, bucket: { rate: 1_000_000_000, per: "1m" } },
+  spread: { limit: 1_000_000_000, window: 60_000, bucket: { rate: 1_000_000, per: "1s", burst: 1_000_000_000 } },
   lasting: { limit: 1_000_000_000, window: 60_000, bucket: { rate: 1000, per: "1d", burst: 1_000_000 } },
-  hot: { limit: 1_000_000_000, window: 60_000, bucket: { rate: 1_000_000_000, per: "1m" } },
+  hot: { limit: 1_000_000_000, window: 60_000, bucket: { rate: 1_000_000, per: "1s", burst: 1_000_000_000 } },
   spent: { limit: 1000, window: 1000, bucket: { rate: 1000, per: "1s" } },
 };
 
