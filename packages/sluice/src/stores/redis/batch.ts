@@ -50,8 +50,9 @@ export class Batcher {
   #heard = 0;
   readonly #unheard: Call[] = [];
   #turnsAreShort = true;
-  /** Serves all calls; µs on the local clock. */
+  /** Serves all calls. */
   #timer: DeadlineTimer | undefined;
+  /** µs on the local clock. */
   #timerAt = Number.POSITIVE_INFINITY;
 
   /** `exact` is read for a lone call: `clock` needs an immediate at the end of the turn for which it shares a reading. */
@@ -103,7 +104,7 @@ export class Batcher {
     }
     const deadline = now + timeout * 1000;
     call.add(gate, tag, new Caller(cost, count, resolve, reject, timeout, deadline));
-    if (deadline < call.due) this.#watch(call, deadline);
+    if (deadline < call.due) this.#watch(call, deadline, now);
   }
 
   /**
@@ -120,7 +121,7 @@ export class Batcher {
   readonly #flush = (): void => {
     this.#flushing = false;
     for (const lane of this.#lanes.values()) {
-      // what is sent to a server that hangs is done when it goes on, when nobody wants it any more
+      // after a failure, one call's worth: a server that hangs does all that it was sent when it wakes, for nobody
       const most = lane.breaker.doubtful ? this.#max : rowsInFlight;
       for (let call = lane.waiting.first; call !== undefined; call = lane.waiting.first) {
         if (lane.rows > 0 && lane.rows + call.rows > most) break;
@@ -207,9 +208,9 @@ export class Batcher {
 
   /**
    * Expires the call's callers from `due` on. One timer serves all calls. It is not stopped when they are answered, but
-   * goes off for nothing ten times a second: to set one for each call took 4 of the 55 µs of a lone one.
+   * goes off for nothing once in each timeout: to set one for each call took 4 of the 55 µs of a lone one.
    */
-  #watch(call: Call, due: number): void {
+  #watch(call: Call, due: number, now: number): void {
     call.due = due;
     if (due >= this.#timerAt) {
       this.#timer?.hold(true);
@@ -217,7 +218,7 @@ export class Batcher {
     }
     this.#timer?.stop();
     this.#timerAt = due;
-    this.#timer = afterDeadline(Math.max(1, (due - this.#clock.now()) / 1000), this.#expire, this.#clock);
+    this.#timer = afterDeadline(Math.max(1, (due - now) / 1000), this.#expire, this.#clock);
   }
 
   readonly #expire = (reached: number): void => {
@@ -232,7 +233,7 @@ export class Batcher {
     for (const call of calls) {
       const next = call.due > reached ? call.due : call.expire(reached);
       if (next !== undefined) {
-        this.#watch(call, next);
+        this.#watch(call, next, this.#clock.now());
       } else if (call.sent >= 0) {
         late.push(call);
       } else {
@@ -244,6 +245,8 @@ export class Batcher {
     }
     this.#link.late(late);
     for (const call of late) this.#done(call);
+    // what had no room behind a call that nobody waits for any more may have it now
+    for (const { waiting } of this.#lanes.values()) if (waiting.first !== undefined) this.#flushSoon();
   };
 
   /** Nobody joins it any more. */
@@ -313,10 +316,9 @@ class CallList {
 }
 
 /**
- * Who asked: once at a cost, or for a lot, which is up to `count` calls at once. What a call keeps until it is answered is
- * made by constructors, and linked: V8 watches arrays and objects that are written as literals, and where many of one
- * place outlive a collection of young garbage, as in some processes by chance, it makes all others of that place among the
- * old. Decisions on many keys took three times as long then, for as long as the process lived.
+ * Who asked: once at a cost, or for a lot of up to `count` calls. A class, and linked to the next who asked for the key:
+ * where many literals of one place survive a collection of young garbage, which was so in one process of six, V8 allocates
+ * all later ones of that place among the old, and decisions on many keys took three times as long from then on.
  */
 class Caller {
   readonly cost: number;
@@ -355,6 +357,8 @@ class Asked {
   readonly tag: string;
   readonly first: Caller;
   last: Caller;
+  /** Of equal costs. */
+  runs = 1;
 
   constructor(tag: string, caller: Caller) {
     this.tag = tag;
@@ -362,8 +366,13 @@ class Asked {
   }
 
   add(caller: Caller): void {
+    if (caller.cost !== this.last.cost) this.runs += 1;
     this.last.next = caller;
     this.last = caller;
+  }
+
+  reject(error: unknown): void {
+    for (let caller: Caller | undefined = this.first; caller !== undefined; caller = caller.next) caller.reject(error);
   }
 
   /** Once, at a cost of 1. */
@@ -376,34 +385,34 @@ class Asked {
 /** What is asked of one limiter. Most calls ask for one key, which needs no Map. */
 class Section {
   readonly gate: RedisGate;
-  readonly first: Asked;
+  readonly firstKey: Asked;
   /** Where there are several keys. */
-  #all: Map<string, Asked> | undefined = undefined;
+  #byTag: Map<string, Asked> | undefined = undefined;
 
-  constructor(gate: RedisGate, first: Asked) {
+  constructor(gate: RedisGate, firstKey: Asked) {
     this.gate = gate;
-    this.first = first;
+    this.firstKey = firstKey;
   }
 
   get size(): number {
-    return this.#all === undefined ? 1 : this.#all.size;
+    return this.#byTag === undefined ? 1 : this.#byTag.size;
   }
 
   find(tag: string): Asked | undefined {
-    if (this.#all !== undefined) return this.#all.get(tag);
-    return tag === this.first.tag ? this.first : undefined;
+    if (this.#byTag !== undefined) return this.#byTag.get(tag);
+    return tag === this.firstKey.tag ? this.firstKey : undefined;
   }
 
   add(asked: Asked): void {
-    if (this.#all === undefined) {
-      this.#all = new Map();
-      this.#all.set(this.first.tag, this.first);
+    if (this.#byTag === undefined) {
+      this.#byTag = new Map();
+      this.#byTag.set(this.firstKey.tag, this.firstKey);
     }
-    this.#all.set(asked.tag, asked);
+    this.#byTag.set(asked.tag, asked);
   }
 
-  keys(): Iterable<Asked> {
-    return this.#all?.values() ?? [this.first];
+  asked(): Iterable<Asked> {
+    return this.#byTag?.values() ?? [this.firstKey];
   }
 }
 
@@ -411,13 +420,14 @@ class Section {
 class Call implements Attempt {
   readonly breaker: Breaker;
   timeout = 0;
+  patience = 0;
   key = "";
   owed = false;
   over = false;
   group: Attempt["group"];
   readonly slot: number;
   readonly lane: Lane;
-  /** µs on the local clock: when the only caller asked, while nothing was under way: it is sent in the same turn. Else -1. */
+  /** µs on the local clock: when its only caller asked, while no other call waited or was under way; -1 once somebody joins. */
   begun: number;
   /** Its neighbours in the list of those that are sent, or are not. */
   before: Call | undefined;
@@ -460,6 +470,7 @@ class Call implements Attempt {
       asked.add(caller);
     }
     if (caller.deadline > this.last) this.last = caller.deadline;
+    if (caller.timeout > this.patience) this.patience = caller.timeout;
   }
 
   #sectionOf(gate: RedisGate): Section | undefined {
@@ -474,30 +485,31 @@ class Call implements Attempt {
     const args: (string | number)[] = ["consume", now];
     for (const section of this.#sections) {
       const { gate, size } = section;
-      const count = args.push(gate.encoded, size) - 1;
+      const place = args.push(gate.encoded, size) - 1;
       let plain = true;
-      for (const asked of section.keys()) {
+      for (const asked of section.asked()) {
         gate.pushNames(keys, asked.tag);
         plain &&= asked.isPlain;
       }
-      if (plain) args[count] = -size;
-      else for (const asked of section.keys()) pushRuns(args, asked);
+      if (plain) args[place] = -size;
+      else for (const asked of section.asked()) pushRuns(args, asked);
     }
     return { keys, args };
   }
 
   /** One key that is asked once: what such a call does not say, the server need not read. */
   #alone(): { keys: string[]; args: string[] } | undefined {
-    const { gate, first, size } = this.#sections[0] as Section;
-    if (this.#sections.length > 1 || size > 1 || !first.isPlain || gate.encodedPolicy === undefined) return undefined;
-    return { keys: gate.namesOf(first.tag), args: [gate.encodedPolicy] };
+    const { gate, firstKey, size } = this.#sections[0] as Section;
+    if (this.#sections.length > 1 || size > 1 || !firstKey.isPlain || gate.encodedPolicy === undefined)
+      return undefined;
+    return { keys: gate.namesOf(firstKey.tag), args: [gate.encodedPolicy] };
   }
 
   answer(reply: readonly unknown[]): void {
     const now = Number(reply[0]);
     let at = 1;
     for (const section of this.#sections) {
-      for (const asked of section.keys()) at = answerKey(section.gate, asked, reply, at, now, this.sent);
+      for (const asked of section.asked()) at = answerKey(section.gate, asked, reply, at, now, this.sent);
     }
   }
 
@@ -526,7 +538,7 @@ class Call implements Attempt {
     this.#sections = [];
     this.rows = this.figures = 0;
     for (const section of sections) {
-      for (const { tag, first } of section.keys()) {
+      for (const { tag, first } of section.asked()) {
         for (let caller: Caller | undefined = first; caller !== undefined; ) {
           const next: Caller | undefined = caller.next;
           caller.next = undefined;
@@ -538,13 +550,13 @@ class Call implements Attempt {
   }
 
   fail(error: unknown): void {
-    for (const { reject } of this.#callers()) reject(error);
+    for (const section of this.#sections) for (const asked of section.asked()) asked.reject(error);
   }
 
   #callers(): Caller[] {
     const callers: Caller[] = [];
     for (const section of this.#sections) {
-      for (const { first } of section.keys()) {
+      for (const { first } of section.asked()) {
         for (let caller: Caller | undefined = first; caller !== undefined; caller = caller.next) callers.push(caller);
       }
     }
@@ -554,28 +566,13 @@ class Call implements Attempt {
 
 /** Cost and count of each run of equal costs; a negative count means that another run follows. */
 function pushRuns(args: (string | number)[], { first }: Asked): void {
-  for (let from: Caller | undefined = first; from !== undefined; ) {
-    const to = runEnd(from);
+  let caller: Caller | undefined = first;
+  while (caller !== undefined) {
+    const cost: number = caller.cost;
     let count = 0;
-    for (let caller: Caller | undefined = from; caller !== undefined && caller !== to; caller = caller.next) {
-      count += caller.count;
-    }
-    args.push(from.cost, to === undefined ? count : -count);
-    from = to;
+    for (; caller !== undefined && caller.cost === cost; caller = caller.next) count += caller.count;
+    args.push(cost, caller === undefined ? count : -count);
   }
-}
-
-/** The first caller after a run, if another run follows. */
-function runEnd(from: Caller): Caller | undefined {
-  let to: Caller | undefined = from;
-  while (to?.cost === from.cost) to = to.next;
-  return to;
-}
-
-function runsOf({ first }: Asked): number {
-  let runs = 0;
-  for (let from: Caller | undefined = first; from !== undefined; from = runEnd(from)) runs += 1;
-  return runs;
 }
 
 /** Reads the rows of one key, runs the steps again for each caller in order, and hands out the answers. */
@@ -591,8 +588,8 @@ function answerKey(
   const { tag, first } = asked;
   const complaint = complaintOf(reply[start]);
   if (complaint !== undefined) {
-    for (let caller: Caller | undefined = first; caller !== undefined; caller = caller.next) caller.reject(complaint);
-    return start + gate.figures + (runsOf(asked) - 1) * gate.figuresPerRun;
+    asked.reject(complaint);
+    return start + gate.figures + (asked.runs - 1) * gate.figuresPerRun;
   }
   let at = start;
   for (const part of parts) if (!part.logged) loadRow(part.row, textOf(reply[at++]));
@@ -624,8 +621,9 @@ function answerKey(
     }
     return at;
   }
-  for (let from: Caller | undefined = first; from !== undefined; ) {
-    const to = runEnd(from);
+  let caller: Caller | undefined = first;
+  while (caller !== undefined) {
+    const cost: number = caller.cost;
     const logs = parts.map((part) => {
       if (!part.logged) return undefined;
       const figures = logFigures(reply, at);
@@ -633,8 +631,8 @@ function answerKey(
       return figures;
     });
     let index = 0;
-    for (let caller: Caller | undefined = from; caller !== undefined && caller !== to; caller = caller.next) {
-      const { cost, count } = caller;
+    for (; caller !== undefined && caller.cost === cost; caller = caller.next) {
+      const { count, resolve } = caller;
       const findings = ask(parts, logs, index, cost, now);
       const granted = grantedOf(parts, logs, index, cost, count, findings);
       if (granted > 0) {
@@ -647,9 +645,8 @@ function answerKey(
         gate.changed(tag);
       } else deny(gate, tag, cost, findings, now, sent);
       index += count;
-      caller.resolve(decideMany(policies, findings, granted > 0), granted, now);
+      resolve(decideMany(policies, findings, granted > 0), granted, now);
     }
-    from = to;
   }
   return at;
 }

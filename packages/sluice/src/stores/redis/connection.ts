@@ -3,7 +3,7 @@ export interface RedisConnection {
   /**
    * Sends one command. `key` is the key that routes it on a cluster: the first of the command's own. Integers arrive as
    * numbers, bulk strings as strings, arrays as arrays; a client that was told to give numbers as strings does so here too.
-   * Rejects with the client's own error, and never throws. The connection never sends a command that was in flight again,
+   * Rejects with the client's own error. The connection never sends a command that was in flight again,
    * and drops one that it cannot write within so many ms, where the client lets it.
    */
   send(args: readonly (string | number)[], key: string, within?: number): Promise<unknown>;

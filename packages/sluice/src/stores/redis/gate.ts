@@ -125,7 +125,7 @@ export class RedisGate implements Gate {
     return this.#starts.map((start) => `${start}${tag}}`);
   }
 
-  /** The same, for a call with many keys. */
+  /** Appends them: no array for each of many keys. */
   pushNames(names: string[], tag: string): void {
     for (const start of this.#starts) names.push(`${start}${tag}}`);
   }

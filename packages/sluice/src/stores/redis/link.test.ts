@@ -518,6 +518,21 @@ describe("what is sent", () => {
     await link.settled();
   });
 
+  it("late blames the server for as long as its callers would wait, not for what was left when it was sent", async () => {
+    const send = async (): Promise<unknown> => {
+      await sleep(30);
+      return 1;
+    };
+    const link = new Link({ send, cluster: false, subscribe: undefined });
+    const breaker = link.breaker(0);
+    for (let call = 0; call < 5; call++)
+      link.late([{ ...newAttempt(breaker, 3), patience: 1000 }, newAttempt(breaker, 3)]);
+    expect(() => breaker.check()).toThrow("several times in a row");
+    // a probe that takes longer than what was left, and not as long as anybody would wait
+    await expect.poll(() => breaker.doubtful, { timeout: 2000 }).toBe(false);
+    link.close();
+  });
+
   it("after it was held back is wanted for no longer than its callers have left", async () => {
     const within: number[] = [];
     const send = async (_args: unknown, _key: string, timeout = 0): Promise<unknown> => {

@@ -13,8 +13,10 @@ const slotsPerGroup = 64;
 /** One call, from when it is sent until it is answered, has failed, or is given up, whichever comes first. */
 export interface Attempt {
   readonly breaker: Breaker;
-  /** ms until nobody waits for it. */
+  /** ms until nobody waits for it, from when it is sent. */
   timeout: number;
+  /** ms that the most patient of those who asked would wait. */
+  readonly patience: number;
   /** The first of its keys. */
   key: string;
   /** It gives back what the server granted, so it is tried even when nothing else is: nobody tries it again. */
@@ -25,7 +27,7 @@ export interface Attempt {
 }
 
 export function newAttempt(breaker: Breaker, timeout: number): Attempt {
-  return { breaker, timeout, key: "", owed: false, over: false, group: undefined };
+  return { breaker, timeout, patience: timeout, key: "", owed: false, over: false, group: undefined };
 }
 
 /** Calls that are waited for together: how many of them are under way. */
@@ -41,7 +43,7 @@ export class Link {
   readonly connection: RedisConnection;
   /** By the name of the node or the number of the group of slots; one on a single server. */
   readonly #breakers = new Map<string | number, Breaker>();
-  /** Calls join the last group; those before it are waited for. Counted, and not a Set of calls: see `Batcher`. */
+  /** Calls join the last group; those before it are waited for. Counted, and not a Set of calls: see `#open` in batch.ts. */
   #groups: Group[] = [{ open: 0 }];
   readonly #watchers = new Set<() => void>();
   #closed = false;
@@ -89,9 +91,10 @@ export class Link {
   late(attempts: readonly Attempt[]): void {
     const breakers = new Map<Breaker, Attempt>();
     for (const attempt of attempts) {
-      if (this.#end(attempt)) breakers.set(attempt.breaker, attempt);
+      const { breaker, patience } = attempt;
+      if (this.#end(attempt) && patience >= (breakers.get(breaker)?.patience ?? 0)) breakers.set(breaker, attempt);
     }
-    for (const [breaker, { key, timeout }] of breakers) breaker.late(key, timeout);
+    for (const [breaker, { key, patience }] of breakers) breaker.late(key, patience);
   }
 
   /** Resolves when everything that is under way now is answered, has failed, or is given up. */
@@ -143,7 +146,7 @@ export class Link {
     );
   }
 
-  /** A client that throws, against its own promise, must not end the turn for everybody else. */
+  /** Not every client's method is `async`: one that throws must not end the turn for everybody else. */
   #send(command: readonly (string | number)[], { key, timeout }: Attempt): Promise<unknown> {
     try {
       return this.connection.send(command, key, timeout);
