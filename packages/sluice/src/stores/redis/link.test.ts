@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { fixedWindow } from "../../algorithms/fixed-window/fixed-window.js";
 import { slidingWindow } from "../../algorithms/sliding-window/sliding-window.js";
+import { tokenBucket } from "../../algorithms/token-bucket/token-bucket.js";
 import { preciseClock } from "../../core/clock.js";
 import { isSluiceError } from "../../core/errors.js";
 import type { RateLimiter } from "../../core/limiter.js";
@@ -531,6 +532,19 @@ describe("what is sent", () => {
     // a probe that takes longer than what was left, and not as long as anybody would wait
     await expect.poll(() => breaker.doubtful, { timeout: 2000 }).toBe(false);
     link.close();
+  });
+
+  it.each([
+    ["texts", (text: string) => text],
+    ["numbers, where a text is one", (text: string) => (/^\d+$/.test(text) ? Number(text) : text)],
+  ])("alone is understood from a client that gives %s", async (_, give) => {
+    const replies = [String(moment), `${moment} ${moment}`];
+    const limiter = limiterOn(
+      { send: async () => give(replies.shift() as string) },
+      { policies: tokenBucket({ rate: 1, per: "1s", burst: 5 }) },
+    );
+    expect(await limiter.consume("key")).toMatchObject({ allowed: true, remaining: 4 });
+    expect(await limiter.consume("key")).toMatchObject({ allowed: true, remaining: 4 });
   });
 
   it("after it was held back is wanted for no longer than its callers have left", async () => {

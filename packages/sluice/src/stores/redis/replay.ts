@@ -63,7 +63,8 @@ export function rowText(row: Row): string {
  * answer to what was asked.
  */
 export function checkedReply(told: unknown, figures: number): readonly unknown[] {
-  const reply = typeof told === "string" ? momentAndRow(told) : told;
+  // a client that makes numbers of texts has made one of a moment without a row
+  const reply = typeof told === "string" || typeof told === "number" ? momentAndRow(String(told)) : told;
   const fits = Array.isArray(reply) && reply.length === 1 + figures;
   if (!fits || !Number.isSafeInteger(Number(reply[0])) || Number(reply[0]) <= 0) {
     throw unreadable(told);
